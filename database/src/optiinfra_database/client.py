@@ -1,0 +1,308 @@
+"""The only way to ClickHouse: one `Store` over the embedded engine or a server.
+
+`connect` takes `chdb:///<dir>` (the engine inside this process), `clickhouse://` or
+`clickhouses://user:password@host:port/database` (a server, through HTTP). The same SQL runs
+on both. Values reach SQL only as server-side bound parameters, `{name:Type}`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, LifoQueue
+from typing import Any, Protocol, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+from clickhouse_connect.driver import Client
+from clickhouse_connect.driver.binding import bind_query
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    OperationalError,
+    ProgrammingError,
+)
+from optiinfra.errors import ConfigError, StoreError, StoreUnavailableError
+
+DEFAULT_DATABASE = "optiinfra_metrics"
+
+Params = Mapping[str, Any]
+
+# What every session says. FINAL filters on the sorting key before it merges; JSON comes out
+# as the API promises it; one query may not take the machine.
+SESSION_SETTINGS: dict[str, Any] = {
+    "optimize_move_to_prewhere_if_final": 1,
+    "date_time_output_format": "iso",
+    "output_format_json_escape_forward_slashes": 0,
+    "output_format_json_quote_denormals": 0,
+    "output_format_json_quote_64bit_integers": 0,
+    "max_execution_time": 120,
+    "max_memory_usage": 4_000_000_000,
+    "max_bytes_before_external_sort": 500_000_000,
+    "max_bytes_before_external_group_by": 1_000_000_000,
+}
+
+_NOT_ENOUGH_SPACE = 243
+_SOCKET_CODES = {209, 210, 279, 425}  # timeouts, network, all connections failed
+
+
+class Store:
+    """A pool of connections to one database; safe to share between threads.
+
+    Raises StoreUnavailableError where asking again later can help (no answer, disk full)
+    and StoreError where it cannot. A wrong statement raises the driver's own error.
+    """
+
+    def __init__(self, engine: _Engine, database: str) -> None:
+        self._engine = engine
+        self.database = database
+        self._idle: LifoQueue[Client] = LifoQueue()
+        self._closed = False
+
+    @property
+    def where(self) -> str:
+        """What an operator would call this store; holds no password."""
+        return self._engine.where
+
+    def query(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
+        """The rows of a small answer as tuples; times are aware."""
+        with self._client() as client:
+            return cast(
+                Sequence[Sequence[Any]], client.query(sql, parameters=dict(params or {})).result_rows
+            )
+
+    def query_bytes(self, sql: str, params: Params | None = None, *, format: str) -> bytes:
+        """The whole answer as the engine formats it, e.g. `TSVRaw`, `JSONEachRow`."""
+        with self._client() as client:
+            return client.raw_query(sql, parameters=dict(params or {}), fmt=format)
+
+    def stream_bytes(
+        self, sql: str, params: Params | None = None, *, format: str
+    ) -> Iterator[bytes]:
+        """The answer in pieces as the engine makes them. For row formats without a header."""
+        return self._engine.stream(sql, dict(params or {}), format, self.database)
+
+    def stream_arrow(self, sql: str, params: Params | None = None) -> Iterator[pa.RecordBatch]:
+        """The answer as Arrow batches, one engine block at a time."""
+        return self._engine.stream_arrow(sql, dict(params or {}), self.database)
+
+    def command(self, sql: str, params: Params | None = None) -> None:
+        """Run a statement that answers nothing: DDL, INSERT ... SELECT."""
+        with self._client() as client:
+            client.command(sql, parameters=dict(params or {}))
+
+    def insert_arrow(self, table: str, rows: pa.Table) -> None:
+        """Insert a columnar table; the rows are in the store when this returns."""
+        with self._client() as client:
+            client.insert_arrow(table, rows, settings={"async_insert": 0})
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert a few rows, as the run ledger does."""
+        with self._client() as client:
+            client.insert(table, rows, column_names=list(columns), settings={"async_insert": 0})
+
+    def ping(self) -> None:
+        """Raise StoreUnavailableError or StoreError when the store does not answer."""
+        with self._client() as client:
+            client.query("SELECT 1")
+
+    def close(self) -> None:
+        """Close idle connections; with the last one the embedded engine lets go of its lock."""
+        self._closed = True
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return
+
+    @contextmanager
+    def _client(self) -> Iterator[Client]:
+        with _named_errors(self.where):
+            try:
+                client = self._idle.get_nowait()
+            except Empty:
+                client = self._engine.open(self.database)
+            try:
+                yield client
+            finally:
+                if self._closed:
+                    client.close()
+                else:
+                    self._idle.put(client)
+
+
+class _Engine(Protocol):
+    where: str
+
+    def open(self, database: str | None) -> Client: ...
+    def stream(self, sql: str, params: Params, format: str, database: str) -> Iterator[bytes]: ...
+    def stream_arrow(self, sql: str, params: Params, database: str) -> Iterator[pa.RecordBatch]: ...
+
+
+def connect(dsn: str, *, create_database: bool = True) -> Store:
+    """A store for `dsn`. Makes the directory and the database where they are not there.
+
+    Raises ConfigError for a DSN it does not understand, StoreError when the directory is
+    locked by another process or not writable, StoreUnavailableError when no server answers.
+    """
+    scheme = dsn.partition("://")[0]
+    engine: _Engine
+    if scheme == "chdb":
+        location, _, options = dsn.removeprefix("chdb://").partition("?")
+        if not location:
+            raise ConfigError("OPTIINFRA_STORE: chdb:// needs a directory, chdb:///var/lib/optiinfra")
+        database = parse_qs(options).get("database", [DEFAULT_DATABASE])[0]
+        engine = _Embedded(Path(location))
+    elif scheme in ("clickhouse", "clickhouses"):
+        database = unquote(urlsplit(dsn).path.strip("/")) or DEFAULT_DATABASE
+        engine = _Server(dsn)
+    else:
+        raise ConfigError(
+            f"OPTIINFRA_STORE: {scheme or 'empty'} is no known scheme; use chdb:///<dir>, "
+            "clickhouse://user:password@host:8123/database or clickhouses:// for TLS"
+        )
+    if not database.replace("_", "").isalnum():
+        raise ConfigError("OPTIINFRA_STORE: a database name has letters, digits and _ only")
+    if create_database:
+        with _named_errors(engine.where):
+            client = engine.open(None)
+            try:
+                client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+                return Store(engine, database)
+            finally:
+                client.close()
+    return Store(engine, database)
+
+
+class _Embedded:
+    """chDB: ClickHouse in this process, its data in one directory that it locks."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.expanduser().resolve()
+        self.where = f"chdb://{self._directory}"
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"store directory {self._directory} cannot be made ({error.strerror}); "
+                "set OPTIINFRA_STORE to a writable one"
+            ) from error
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            raise StoreError(
+                f"store directory {self._directory} is not writable; give this user write "
+                "access or set OPTIINFRA_STORE to another one"
+            )
+
+    def open(self, database: str | None) -> Client:
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(self._directory),
+            database=database,
+            settings=SESSION_SETTINGS,
+            tz_mode="aware",
+        )
+
+    def stream(self, sql: str, params: Params, format: str, database: str) -> Iterator[bytes]:
+        # The driver streams only some formats of this engine and reads the others whole;
+        # the engine's own interface gives every row format block by block.
+        import chdb
+
+        with _named_errors(self.where):
+            connection = chdb.connect(str(self._directory))
+            try:
+                connection.query(f"USE {database}")
+                for name, value in SESSION_SETTINGS.items():
+                    connection.query(f"SET {name} = '{value}'")
+                bound, binds = bind_query(sql, dict(params))
+                names = {name.removeprefix("param_"): value for name, value in binds.items()}
+                with connection.send_query(bound, format, params=names) as blocks:
+                    for block in blocks:
+                        yield block.bytes()
+            except RuntimeError as error:
+                raise StoreError(f"{self.where}: {error}") from error
+            finally:
+                connection.close()
+
+    def stream_arrow(self, sql: str, params: Params, database: str) -> Iterator[pa.RecordBatch]:
+        # Each block is an Arrow stream of its own here.
+        for block in self.stream(sql, params, "ArrowStream", database):
+            with pa.ipc.open_stream(block) as reader:
+                yield from reader
+
+
+class _Server:
+    """A ClickHouse server or cluster, over its HTTP interface."""
+
+    def __init__(self, dsn: str) -> None:
+        parts = urlsplit(dsn)
+        secure = parts.scheme == "clickhouses"
+        self._arguments: dict[str, Any] = {
+            "host": parts.hostname or "localhost",
+            "port": parts.port or (8443 if secure else 8123),
+            "username": unquote(parts.username or "default"),
+            "password": unquote(parts.password or ""),
+            "interface": "https" if secure else "http",
+        }
+        self.where = f"{parts.scheme}://{self._arguments['host']}:{self._arguments['port']}"
+
+    def open(self, database: str | None) -> Client:
+        return clickhouse_connect.get_client(
+            **self._arguments,
+            database=database or "__default__",
+            settings=SESSION_SETTINGS,
+            tz_mode="aware",
+            autogenerate_session_id=False,
+            connect_timeout=5,
+        )
+
+    def stream(self, sql: str, params: Params, format: str, database: str) -> Iterator[bytes]:
+        with _named_errors(self.where):
+            client = self.open(database)
+            try:
+                with client.raw_stream(sql, parameters=dict(params), fmt=format) as source:
+                    while piece := source.read(1 << 20):
+                        yield piece
+            finally:
+                client.close()
+
+    def stream_arrow(self, sql: str, params: Params, database: str) -> Iterator[pa.RecordBatch]:
+        with _named_errors(self.where):
+            client = self.open(database)
+            try:
+                with client.query_arrow_stream(sql, parameters=dict(params)) as tables:
+                    for table in tables:
+                        yield from table.to_batches()
+            finally:
+                client.close()
+
+
+@contextmanager
+def _named_errors(where: str) -> Iterator[None]:
+    """Turn the driver's errors into what to do about them; statements' own errors pass."""
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreUnavailableError(f"store {where} does not answer") from error
+    except ProgrammingError as error:
+        if "Cannot lock file" in str(error):
+            raise StoreError(
+                f"store {where} is in use by another process (is OptiInfra already running "
+                "here?); stop that one or set OPTIINFRA_STORE to another directory"
+            ) from error
+        raise StoreError(f"store {where} cannot be opened: {error}") from error
+    except ClickHouseError as error:
+        code = getattr(error, "code", None)
+        if code == _NOT_ENOUGH_SPACE:
+            raise StoreUnavailableError(f"store {where}: no space left on its disk") from error
+        if code in _SOCKET_CODES:
+            raise StoreUnavailableError(f"store {where} does not answer") from error
+        raise
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StoreUnavailableError(
+                f"store {where}: no space left on its disk or in the temporary directory"
+            ) from error
+        raise

@@ -1,0 +1,1 @@
+"""What every OptiInfra service shares."""

@@ -1,0 +1,79 @@
+"""Settings from the environment, prefix `OPTIINFRA_`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from optiinfra.errors import ConfigError
+
+
+class Settings(BaseSettings):
+    """What an operator can set; every process reads the same names."""
+
+    model_config = SettingsConfigDict(env_prefix="OPTIINFRA_", hide_input_in_errors=True)
+
+    store: SecretStr = SecretStr("chdb://.optiinfra/store")
+    broker: SecretStr = SecretStr("memory://")
+    accounts: Path = Path("accounts.yaml")
+    host: str = "127.0.0.1"
+    port: int | None = Field(default=None, ge=1, le=65535)
+    auth: Literal["none", "jwt"] = "none"
+    jwt_secret: SecretStr | None = None
+    jwt_jwks_url: str | None = None
+    collect_interval_minutes: int = Field(default=15, ge=1, le=60)
+    retention_days: int = Field(default=90, ge=1, le=3650)
+    data_collector_url: str = "http://127.0.0.1:8005"
+    log_format: Literal["console", "json"] = "console"
+
+    @property
+    def collect_interval(self) -> timedelta:
+        return timedelta(minutes=self.collect_interval_minutes)
+
+    @property
+    def retention(self) -> timedelta:
+        return timedelta(days=self.retention_days)
+
+
+def load_settings() -> Settings:
+    """The settings of this process; ConfigError names each variable that cannot be used."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        lines = [
+            f"OPTIINFRA_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise ConfigError("\n".join(lines)) from error
+    _refuse_open_door(settings)
+    return settings
+
+
+def _refuse_open_door(settings: Settings) -> None:
+    if settings.auth == "none" and not _is_loopback(settings.host):
+        raise ConfigError(
+            f"OPTIINFRA_HOST={settings.host} listens beyond this machine without "
+            "authentication; set OPTIINFRA_AUTH=jwt and OPTIINFRA_JWT_SECRET (or "
+            "OPTIINFRA_JWT_JWKS_URL), or listen on 127.0.0.1"
+        )
+    if settings.auth == "jwt" and not (settings.jwt_secret or settings.jwt_jwks_url):
+        raise ConfigError(
+            "OPTIINFRA_AUTH=jwt needs OPTIINFRA_JWT_SECRET (32 characters or more) or "
+            "OPTIINFRA_JWT_JWKS_URL"
+        )
+    if settings.jwt_secret and len(settings.jwt_secret.get_secret_value()) < 32:
+        raise ConfigError("OPTIINFRA_JWT_SECRET must have 32 characters or more")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
