@@ -1,0 +1,46 @@
+"""Fixtures that every kind of test shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from optiinfra_database import Store, connect, migrate
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The recorded responses and series that lie beside the checkout."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the recorded data (../shared/data) is not beside this checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """One store per test process: the embedded engine opens a single directory at a time.
+
+    With OPTIINFRA_TEST_STORE set, the same tests run against that server.
+    """
+    dsn = os.environ.get("OPTIINFRA_TEST_STORE") or f"chdb://{tmp_path_factory.mktemp('store')}"
+    store = connect(dsn)
+    migrate(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(migrated_store: Store) -> Store:
+    """The migrated store, emptied."""
+    tables = migrated_store.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() "
+        "AND engine LIKE '%MergeTree' AND name != 'schema_migrations' AND total_rows > 0"
+    )
+    for (name,) in tables:
+        migrated_store.command(f"TRUNCATE TABLE {name}")
+    return migrated_store
