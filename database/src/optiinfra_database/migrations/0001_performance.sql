@@ -62,6 +62,7 @@ CREATE TABLE metrics_1h
     customer_id LowCardinality(String) CODEC(ZSTD(1)),
     provider    LowCardinality(String) CODEC(ZSTD(1)),
     metric_name LowCardinality(String) CODEC(ZSTD(1)),
+    metric_type LowCardinality(String) CODEC(ZSTD(1)),
     bucket      DateTime('UTC')        CODEC(Delta, ZSTD(1)),
     unit        LowCardinality(String) CODEC(ZSTD(1)),
     points      UInt64                 CODEC(T64, ZSTD(1)),
@@ -74,7 +75,7 @@ CREATE TABLE metrics_1h
 )
 ENGINE = ReplacingMergeTree(computed_at)
 PARTITION BY toYYYYMM(bucket)
-ORDER BY (customer_id, provider, metric_name, bucket)
+ORDER BY (customer_id, provider, metric_name, metric_type, bucket)
 TTL bucket + toIntervalDay(400)
 SETTINGS index_granularity = 256, ttl_only_drop_parts = 1;
 
