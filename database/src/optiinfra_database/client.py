@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, LifoQueue
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import clickhouse_connect
@@ -25,7 +25,12 @@ from clickhouse_connect.driver.exceptions import (
     OperationalError,
     ProgrammingError,
 )
-from optiinfra.errors import ConfigError, StoreError, StoreUnavailableError
+from optiinfra.errors import (
+    ConfigError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 
 DEFAULT_DATABASE = "optiinfra_metrics"
 
@@ -70,9 +75,10 @@ class Store:
     def query(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
         """The rows of a small answer as tuples; times are aware."""
         with self._client() as client:
-            return cast(
-                Sequence[Sequence[Any]], client.query(sql, parameters=dict(params or {})).result_rows
-            )
+            rows: Sequence[Sequence[Any]] = client.query(
+                sql, parameters=dict(params or {})
+            ).result_rows
+            return rows
 
     def query_bytes(self, sql: str, params: Params | None = None, *, format: str) -> bytes:
         """The whole answer as the engine formats it, e.g. `TSVRaw`, `JSONEachRow`."""
@@ -153,7 +159,9 @@ def connect(dsn: str, *, create_database: bool = True) -> Store:
     if scheme == "chdb":
         location, _, options = dsn.removeprefix("chdb://").partition("?")
         if not location:
-            raise ConfigError("OPTIINFRA_STORE: chdb:// needs a directory, chdb:///var/lib/optiinfra")
+            raise ConfigError(
+                "OPTIINFRA_STORE: chdb:// needs a directory, chdb:///var/lib/optiinfra"
+            )
         database = parse_qs(options).get("database", [DEFAULT_DATABASE])[0]
         engine = _Embedded(Path(location))
     elif scheme in ("clickhouse", "clickhouses"):
@@ -211,7 +219,7 @@ class _Embedded:
         import chdb
 
         with _named_errors(self.where):
-            connection = chdb.connect(str(self._directory))
+            connection = chdb.connect(str(self._directory))  # type: ignore[no-untyped-call]  # untyped package
             try:
                 connection.query(f"USE {database}")
                 for name, value in SESSION_SETTINGS.items():
@@ -288,7 +296,7 @@ def _named_errors(where: str) -> Iterator[None]:
         raise StoreUnavailableError(f"store {where} does not answer") from error
     except ProgrammingError as error:
         if "Cannot lock file" in str(error):
-            raise StoreError(
+            raise StoreLockedError(
                 f"store {where} is in use by another process (is OptiInfra already running "
                 "here?); stop that one or set OPTIINFRA_STORE to another directory"
             ) from error

@@ -127,7 +127,8 @@ class AccountBook:
     def __init__(self, path: Path, options_model: OptionsModel) -> None:
         self._path = path
         self._options_model = options_model
-        self._signature: object = None
+        self._signature: tuple[tuple[str, int, int], ...] | None = None
+        self._fault: ConfigError | None = None
         self._accounts: tuple[Account, ...] = ()
 
     def accounts(self) -> Sequence[Account]:
@@ -140,12 +141,20 @@ class AccountBook:
         if signature != self._signature:
             try:
                 self._accounts = tuple(self._load())
+                self._fault = None
             except ConfigError as error:
                 if self._signature is None:
                     raise
                 log.error("accounts_file_ignored", error=str(error))
+                self._fault = error
             self._signature = signature
         return self._accounts
+
+    def check(self) -> None:
+        """Raise ConfigError while the file as it stands cannot be used."""
+        self.accounts()
+        if self._fault:
+            raise self._fault
 
     def find(
         self, customer_id: str, provider: str | None = None, account_id: str | None = None
@@ -173,6 +182,8 @@ class AccountBook:
 
     def _load(self) -> Iterator[Account]:
         files = self._files()
+        if not files and self._accounts and self._signature:
+            raise ConfigError(f"{self._path}: has gone; the accounts it had stay in use")
         if not files:
             yield Account(customer_id="local", account_id="this-host", provider="host")
             return
@@ -265,9 +276,7 @@ def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
             else:
                 break
         elif (
-            isinstance(node, yaml.SequenceNode)
-            and isinstance(part, int)
-            and part < len(node.value)
+            isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value)
         ):
             node = node.value[part]
             line = node.start_mark.line

@@ -50,6 +50,10 @@ class StoreError(OptiInfraError):
     """The store cannot be used at all; the message says which one and what to do."""
 
 
+class StoreLockedError(StoreError):
+    """Another process has the embedded store open; ask that one, or stop it."""
+
+
 class StoreUnavailableError(StoreError):
     """The store does not answer now; what was not written is collected again later."""
 

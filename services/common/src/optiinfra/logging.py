@@ -18,7 +18,8 @@ def configure_logging(log_format: Literal["console", "json"], level: str = "INFO
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer()
+        # Plain tracebacks: the pretty ones print local variables, and with them tokens.
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,0 +1,197 @@
+"""Who asks, and what they may see.
+
+`guard` stands before every route of a service: a customer or provider in the path or query
+is checked there, so no route can forget it. A route that learns of a customer otherwise
+(from a body, or by looking a run up) asks its `Access`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import Annotated, Any, Protocol, cast
+
+import jwt
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError, field_validator
+
+from optiinfra.errors import ConfigError
+from optiinfra.settings import Settings
+from optiinfra.web.problems import Problem, unavailable
+
+EVERY_CUSTOMER = "*"
+ALL_PROVIDERS = "all"
+_KEYS_FRESH_SECONDS = 300
+
+
+class Directory(Protocol):
+    """Knows customers and their providers."""
+
+    def providers(self, customer_id: str) -> Sequence[str]:
+        """The providers of a customer; empty for an unknown one."""
+        ...
+
+
+class Role(IntEnum):
+    """What a caller may do; each may do what the ones before it may."""
+
+    VIEWER = 1
+    MEMBER = 2
+    ADMIN = 3
+    OWNER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. `customers` may hold `*`, which means every one."""
+
+    subject: str
+    customers: frozenset[str]
+    role: Role
+
+    def sees(self, customer_id: str) -> bool:
+        return customer_id in self.customers or EVERY_CUSTOMER in self.customers
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The principal of one request, held against what there is."""
+
+    principal: Principal
+    directory: Directory
+
+    def require(
+        self, customer_id: str, provider: str | None = None, role: Role = Role.VIEWER
+    ) -> None:
+        """Let the request go on, or raise its 403 or 404 problem.
+
+        403 comes first: nobody learns whether another customer exists.
+        """
+        if not self.principal.sees(customer_id):
+            raise Problem(403, "Forbidden", "The token does not give access to this customer.")
+        if self.principal.role < role:
+            raise Problem(403, "Forbidden", f"This needs the role {role.name.lower()} or higher.")
+        providers = self.directory.providers(customer_id)
+        if not providers:
+            raise Problem(404, "Not Found", f"There is no customer {customer_id!r}.")
+        if provider is not None and provider not in (ALL_PROVIDERS, *providers):
+            raise Problem(
+                404,
+                "Not Found",
+                f"Customer {customer_id!r} has no provider {provider!r}; "
+                f"it has {', '.join(providers)}.",
+            )
+
+
+#: The principal behind an Authorization header; raises a 401 or 503 problem.
+Authenticator = Callable[[str | None], Principal]
+
+
+def create_authenticator(settings: Settings) -> Authenticator:
+    """How this process tells who asks."""
+    if settings.auth == "none":
+        everyone = Principal("anonymous", frozenset({EVERY_CUSTOMER}), Role.OWNER)
+        return lambda _authorization: everyone
+    if settings.jwt_jwks_url:
+        keys = jwt.PyJWKClient(settings.jwt_jwks_url, lifespan=_KEYS_FRESH_SECONDS, timeout=5)
+        return _bearer(lambda token: keys.get_signing_key_from_jwt(token).key, ["RS256", "ES256"])
+    secret = _secret(settings)
+    return _bearer(lambda _token: secret, ["HS256"])
+
+
+def create_guard(authenticate: Authenticator, directory: Directory) -> Callable[[Request], None]:
+    """The dependency before every route: authenticates, then checks what is asked for."""
+
+    def guard(request: Request) -> None:
+        access = Access(authenticate(request.headers.get("authorization")), directory)
+        request.state.access = access
+        asked = request.path_params.get("customer_id")
+        customers = [asked] if asked is not None else request.query_params.getlist("customer_id")
+        provider = request.path_params.get("provider", request.query_params.get("provider"))
+        for customer_id in customers:
+            access.require(customer_id, provider)
+
+    return guard
+
+
+async def _access(request: Request) -> Access:
+    return cast("Access", request.state.access)
+
+
+#: For routes: `access: CurrentAccess`.
+CurrentAccess = Annotated[Access, Depends(_access)]
+
+
+def issue_token(
+    settings: Settings,
+    *,
+    customers: Sequence[str],
+    role: Role,
+    subject: str,
+    lifetime: timedelta,
+) -> str:
+    """A token signed with JWT_SECRET. Raises ConfigError where there is none."""
+    now = datetime.now(UTC)
+    claims = {
+        "sub": subject,
+        "customers": list(customers),
+        "role": role.name.lower(),
+        "iat": now,
+        "exp": now + lifetime,
+    }
+    return jwt.encode(claims, _secret(settings), algorithm="HS256")
+
+
+class _Claims(BaseModel):
+    sub: str
+    customers: list[str]
+    role: Role
+
+    @field_validator("role", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        names = {role.name.lower(): role for role in Role}
+        if not isinstance(value, str) or value not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return names[value]
+
+
+def _bearer(key_for: Callable[[str], Any], algorithms: list[str]) -> Authenticator:
+    def authenticate(authorization: str | None) -> Principal:
+        scheme, _, token = (authorization or "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthorized("Send a token: Authorization: Bearer <token>.")
+        try:
+            payload = jwt.decode(
+                token.strip(),
+                key_for(token.strip()),
+                algorithms=algorithms,
+                options={"require": ["sub", "customers", "role", "exp"]},
+            )
+            claims = _Claims.model_validate(payload)
+        except jwt.PyJWKClientConnectionError as error:
+            raise unavailable("The keys that sign tokens cannot be read now.") from error
+        except jwt.ExpiredSignatureError as error:
+            raise _unauthorized("The token has expired.") from error
+        except jwt.MissingRequiredClaimError as error:
+            raise _unauthorized(f"The token lacks the claim {error.claim!r}.") from error
+        except ValidationError as error:
+            claim = error.errors()[0]["loc"][0]
+            raise _unauthorized(f"The token's claim {claim!r} cannot be used.") from error
+        except jwt.PyJWTError as error:
+            raise _unauthorized("The token is not valid here.") from error
+        return Principal(claims.sub, frozenset(claims.customers), claims.role)
+
+    return authenticate
+
+
+def _unauthorized(detail: str) -> Problem:
+    return Problem(401, "Unauthorized", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def _secret(settings: Settings) -> str:
+    if settings.jwt_secret is None:
+        raise ConfigError("set OPTIINFRA_JWT_SECRET to sign and check tokens")
+    return settings.jwt_secret.get_secret_value()

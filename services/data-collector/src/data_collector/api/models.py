@@ -1,0 +1,137 @@
+"""What the data collector's REST API takes and answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from optiinfra.accounts import NAME_PATTERN
+from optiinfra.domain import DropReason, Kind, RunStatus, ScopeStatus
+from optiinfra.web.paging import PageQuery
+from optiinfra.web.time_range import TimeRangeQuery
+from optiinfra.web.triggers import TriggerRequest
+from pydantic import BaseModel, ConfigDict, Field
+
+_RUN_ID = "019ab3e0f1c2a4d07be1c9de55f04b1a2c88"
+
+
+class CollectionRequest(TriggerRequest):
+    """What to collect now, and which kinds of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"customer_id": "local", "provider": "host", "kinds": ["performance"]}
+        }
+    )
+
+    kinds: list[Kind] = Field(
+        [Kind.PERFORMANCE, Kind.RESOURCES], min_length=1, description="what to collect"
+    )
+
+
+class CollectionsQuery(TimeRangeQuery, PageQuery):
+    """Which runs to list."""
+
+    customer_id: Annotated[str, Field(pattern=NAME_PATTERN)]
+    provider: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
+        None, description="one provider of the customer"
+    )
+    kind: Kind | None = Field(None, description="one kind")
+
+
+class TimeSpan(BaseModel):
+    """What a run or scope was about: from the first window's start to the last one's end."""
+
+    start: datetime
+    end: datetime
+
+
+class RunSummary(BaseModel):
+    """One collection of one kind for one account."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "run_id": _RUN_ID,
+                "customer_id": "local",
+                "provider": "host",
+                "account_id": "this-host",
+                "kind": "performance",
+                "trigger": "schedule",
+                "status": "succeeded",
+                "window": {"start": "2026-11-20T09:15:00Z", "end": "2026-11-20T09:16:00Z"},
+                "queued_at": "2026-11-20T09:15:00.020Z",
+                "started_at": "2026-11-20T09:15:00.041Z",
+                "finished_at": "2026-11-20T09:15:01.320Z",
+                "rows": 42,
+                "api_calls": 1,
+                "estimated_price_usd": 0.0,
+                "error": None,
+            }
+        }
+    )
+
+    run_id: str
+    customer_id: str
+    provider: str
+    account_id: str
+    kind: Kind
+    trigger: str = Field(description="schedule, request or command")
+    status: RunStatus
+    window: TimeSpan | None = Field(description="null while nothing was collected")
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    rows: int = Field(description="rows written")
+    api_calls: int = Field(description="billable units asked of the provider")
+    estimated_price_usd: float
+    error: str | None
+
+
+class ScopeOutcome(BaseModel):
+    """What came of one scope of a run."""
+
+    scope: str
+    status: ScopeStatus
+    window: TimeSpan
+    rows: int
+    dropped: dict[DropReason, int] = Field(description="values refused, by reason")
+    api_calls: dict[str, int] = Field(description="billable units, by API operation")
+    estimated_price_usd: float
+    error: str | None
+    error_class: str | None = Field(description="the error's name, which says what to do")
+
+
+class RunDetail(RunSummary):
+    """A run with the scopes that have an outcome by now."""
+
+    scopes: list[ScopeOutcome]
+
+
+class RunList(BaseModel):
+    """A page of runs, newest first."""
+
+    data: list[RunSummary]
+    next_cursor: str | None
+    start: datetime
+    end: datetime
+
+
+class AccountView(BaseModel):
+    """An account as configured, without its secrets, and its newest finished runs."""
+
+    account_id: str
+    provider: str
+    kinds: list[Kind]
+    credentials: dict[str, str] = Field(
+        description="names and references; a secret itself is never here"
+    )
+    endpoints: dict[str, str]
+    last_runs: dict[Kind, RunSummary]
+
+
+class AccountList(BaseModel):
+    """The accounts of one customer."""
+
+    customer_id: str
+    data: list[AccountView]

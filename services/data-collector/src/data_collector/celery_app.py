@@ -1,0 +1,101 @@
+"""The Celery application: broker, schedule and delivery guarantees.
+
+`celery -A data_collector.celery_app worker` and `... beat` run it on a cluster; standalone
+runs the same worker and beat in threads of its one process.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from celery import Celery
+from celery.beat import EmbeddedService
+from celery.schedules import crontab
+
+from celery.worker import WorkController, state
+from optiinfra.settings import Settings, load_settings
+
+QUEUE = "optiinfra"
+
+app = Celery("data_collector", include=["data_collector.tasks"])
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Celery's settings for ours."""
+    minutes = settings.collect_interval_minutes
+    every_interval = crontab(minute=f"*/{minutes}" if minutes < 60 else "0")
+    interval_seconds = settings.collect_interval.total_seconds()
+    broker = settings.broker.get_secret_value()
+    return {
+        # The in-process transport has no host, but warns without one.
+        "broker_url": "memory://localhost" if broker.startswith("memory:") else broker,
+        "broker_connection_retry_on_startup": True,
+        # A route must not hang on a broker that is away: it answers 503 and is asked again.
+        "broker_transport_options": {
+            "visibility_timeout": int(2 * interval_seconds),
+            "socket_connect_timeout": 3,
+            "max_retries": 1,
+            "polling_interval": 0.1,
+        },
+        "task_publish_retry": False,
+        "task_default_queue": QUEUE,
+        "task_ignore_result": True,
+        # At least once: a task that dies with its worker is delivered again.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "timezone": "UTC",
+        "beat_schedule": {
+            "collect-performance-15min": {
+                "task": "data_collector.tasks.collect_performance_data_task",
+                "schedule": every_interval,
+                "options": {"expires": interval_seconds},
+            },
+            "collect-resources-15min": {
+                "task": "data_collector.tasks.collect_resource_data_task",
+                "schedule": every_interval,
+                "options": {"expires": interval_seconds},
+            },
+            "refresh-rollups": {
+                "task": "data_collector.tasks.refresh_rollups_task",
+                "schedule": interval_seconds,
+                "options": {"expires": interval_seconds},
+            },
+        },
+    }
+
+
+# Read when Celery first needs it and never at import.
+app.add_defaults(lambda: configuration(load_settings()))
+
+
+class InProcess:
+    """The worker and beat in threads of this process, for standalone."""
+
+    def __init__(self, settings: Settings, *, concurrency: int) -> None:
+        app.conf.update(configuration(settings))
+        self._worker = WorkController(
+            app=app,
+            pool="threads",
+            concurrency=concurrency,
+            hostname="standalone",
+            without_heartbeat=True,
+            without_gossip=True,
+            without_mingle=True,
+        )
+        self._thread = threading.Thread(target=self._worker.start, name="worker", daemon=True)
+        # The schedule is in memory: after a restart the next tick is as good as the last.
+        self._beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
+
+    def start(self) -> None:
+        """Begin to take tasks and to tick."""
+        self._thread.start()
+        self._beat.start()
+
+    def stop(self, timeout: float) -> None:
+        """Stop ticking and taking tasks; waits at most `timeout` seconds for those begun."""
+        self._beat.stop()
+        state.should_stop = 0  # the worker's own loop looks here, as its signal handlers set it
+        self._thread.join(timeout)

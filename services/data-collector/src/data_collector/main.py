@@ -1,0 +1,46 @@
+"""The data collector's REST API as a process of its own."""
+
+from __future__ import annotations
+
+import uvicorn
+from optiinfra.logging import configure_logging
+from optiinfra.settings import load_settings
+from optiinfra.web.app import Service, create_service
+from optiinfra_database import connect, migrate
+
+from data_collector import telemetry
+from data_collector.api.collection_routes import create_router
+from data_collector.runtime import Runtime, build_runtime, use_runtime
+
+PORT = 8005
+
+
+def create_app(runtime: Runtime) -> Service:
+    """The API over a runtime whose store is migrated."""
+    return create_service(
+        title="OptiInfra data collector",
+        description="Starts collections and tells what came of them.",
+        routers=[create_router(runtime)],
+        settings=runtime.settings,
+        readiness={"store": runtime.store.ping, "accounts": runtime.accounts.check},
+        directory=runtime.directory,
+        measures=[telemetry.REGISTRY],
+    )
+
+
+def main() -> None:
+    """Migrate, announce the accounts and serve until stopped."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    store = connect(settings.store.get_secret_value())
+    migrate(store, retention_days=settings.retention_days)
+    runtime = build_runtime(settings, store)
+    use_runtime(runtime)
+    runtime.announce_accounts()
+    uvicorn.run(
+        create_app(runtime), host=settings.host, port=settings.port or PORT, log_config=None
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""One scope of one run: plan, collect, write, record. In this order, always.
+
+The outcome is recorded after the rows are in the store, so a process that dies in between
+collects the window again, and nothing is lost or doubled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from data_collector import telemetry
+from data_collector.planner import next_windows, requested_windows
+from data_collector.storage.clickhouse_writer import ClickHouseWriter
+from data_collector.storage.inventory_writer import InventoryWriter
+from data_collector.storage.report import WriteReport
+from data_collector.storage.run_ledger import Outcome, Run, RunLedger
+from optiinfra.accounts import Account
+from optiinfra.calls import Calls
+from optiinfra.domain import Gap, GapReason, Kind, Scope, ScopeStatus, Window
+from optiinfra.errors import DeniedError, OptiInfraError, ThrottledError, UnsupportedError
+from optiinfra.provider import Provider
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+#: Gaps that another try can close: what has one is asked for again.
+_PASSING = frozenset({GapReason.THROTTLED, GapReason.FAILED, GapReason.NOT_YET_PUBLISHED})
+_STATUS_OF_ERROR: tuple[tuple[type[Exception], ScopeStatus], ...] = (
+    (ThrottledError, ScopeStatus.THROTTLED),
+    (DeniedError, ScopeStatus.DENIED),
+    (UnsupportedError, ScopeStatus.UNSUPPORTED),
+)
+
+
+class Pipeline:
+    """Collects scopes; safe to share between threads, which collect different scopes."""
+
+    def __init__(
+        self,
+        *,
+        ledger: RunLedger,
+        writer: ClickHouseWriter,
+        inventory: InventoryWriter,
+        retention: timedelta,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ledger = ledger
+        self._writer = writer
+        self._inventory = inventory
+        self._retention = retention
+        self._now = now
+
+    def collect(
+        self, run: Run, provider: Provider, account: Account, scope: Scope, *, deadline: datetime
+    ) -> Outcome | None:
+        """Collect what the scope lacks; the last outcome, None when there was nothing to do.
+
+        A provider's errors become outcomes. Raises StoreError when nothing can be written
+        or recorded: the watermark stays, and the next run collects it again.
+        """
+        if run.kind is Kind.RESOURCES:
+            return self._list(run, provider, account, scope)
+        watermark = self._ledger.watermark(run, scope.name)
+        outcome = None
+        for window in self._windows(run, provider, watermark):
+            if outcome and self._now() >= deadline:
+                break  # the rest of the backlog is the next run's
+            outcome = self._collect_window(run, provider, account, scope, window, watermark)
+            if outcome.status is not ScopeStatus.OK:
+                break  # oldest first: going on would leave a hole behind the watermark
+            watermark = outcome.collected_until
+        return outcome
+
+    def _windows(
+        self, run: Run, provider: Provider, watermark: datetime | None
+    ) -> Iterator[Window]:
+        now, timing = self._now(), provider.timing
+        if run.requested:
+            return requested_windows(
+                run.requested, now=now, timing=timing, retention=self._retention
+            )
+        return next_windows(now=now, watermark=watermark, timing=timing, retention=self._retention)
+
+    def _collect_window(
+        self,
+        run: Run,
+        provider: Provider,
+        account: Account,
+        scope: Scope,
+        window: Window,
+        watermark: datetime | None,
+    ) -> Outcome:
+        attempt = _Attempt(account, started_at=self._now())
+        series = attempt.items(lambda counted: provider.collect_performance(counted, scope, window))
+        report = self._writer.write_performance_metrics(account, series, timing=provider.timing)
+        if attempt.complete and _moves_watermark(run, provider, window, watermark):
+            watermark = max(watermark or window.end, window.end)
+        return self._record(run, provider, scope, attempt, report, window, watermark)
+
+    def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
+        attempt = _Attempt(account, started_at=self._now())
+        seen_at = attempt.started_at.replace(microsecond=0)
+        found = list(attempt.items(lambda counted: provider.list_resources(counted, scope)))
+        report = WriteReport()
+        watermark = self._ledger.watermark(run, scope.name)
+        if attempt.complete:
+            # Only a complete listing says anything: what it lacks is gone, on its evidence.
+            report = self._inventory.write_resource_metrics(
+                account=account, scope=scope, run_id=run.run_id, seen_at=seen_at, resources=found
+            )
+            watermark = seen_at
+        moment = Window(seen_at, seen_at + timedelta(seconds=1))
+        return self._record(run, provider, scope, attempt, report, moment, watermark)
+
+    def _record(
+        self,
+        run: Run,
+        provider: Provider,
+        scope: Scope,
+        attempt: _Attempt,
+        report: WriteReport,
+        window: Window,
+        watermark: datetime | None,
+    ) -> Outcome:
+        calls = attempt.calls.counts()
+        outcome = Outcome(
+            scope=scope.name,
+            status=attempt.status,
+            window_start=window.start,
+            # A listing speaks of one moment, a collection of its window.
+            window_end=window.start if run.kind is Kind.RESOURCES else window.end,
+            collected_until=watermark,
+            started_at=attempt.started_at,
+            finished_at=self._now(),
+            rows=report.rows,
+            dropped=dict(report.dropped),
+            api_calls=calls,
+            price_usd=provider.price(calls),
+            error_class=type(attempt.error).__name__ if attempt.error else "",
+            error=attempt.message,
+        )
+        self._ledger.record_outcome(run, outcome, attempt.gaps)
+        telemetry.count(run, outcome)
+        log.info(
+            "scope_collected",
+            run_id=run.run_id,
+            scope=scope.name,
+            status=outcome.status.value,
+            rows=outcome.rows,
+            **({"error": outcome.error} if outcome.error else {}),
+        )
+        return outcome
+
+
+class _Attempt:
+    """One pass over what a provider yields: its items, its gaps, its error, its calls."""
+
+    def __init__(self, account: Account, started_at: datetime) -> None:
+        self.started_at = started_at
+        self.calls = Calls()
+        self.gaps: list[Gap] = []
+        self.error: Exception | None = None
+        self._account = replace(account, calls=self.calls)
+
+    def items(self, produce: Callable[[Account], Iterator[T | Gap]]) -> Iterator[T]:
+        """The items alone. An error ends them; what came before it is valid."""
+        try:
+            for item in produce(self._account):
+                if isinstance(item, Gap):
+                    self.gaps.append(item)
+                else:
+                    yield item
+        except OptiInfraError as error:
+            self.error = error
+        except Exception as error:
+            # The boundary around a provider: its fault must not stop the other scopes.
+            log.exception("provider_fault", account=self._account.account_id)
+            self.error = error
+
+    @property
+    def complete(self) -> bool:
+        return self.status is ScopeStatus.OK
+
+    @property
+    def status(self) -> ScopeStatus:
+        if self.error:
+            return next(
+                (status for kind, status in _STATUS_OF_ERROR if isinstance(self.error, kind)),
+                ScopeStatus.FAILED,
+            )
+        if any(gap.reason in _PASSING for gap in self.gaps):
+            return ScopeStatus.PARTIAL
+        return ScopeStatus.OK
+
+    @property
+    def message(self) -> str:
+        if isinstance(self.error, OptiInfraError):
+            return str(self.error)
+        # Somebody else's exception may carry anything in its text; its type is safe to show.
+        return "unexpected fault in the provider; see the log" if self.error else ""
+
+
+def _moves_watermark(
+    run: Run, provider: Provider, window: Window, watermark: datetime | None
+) -> bool:
+    """A window that somebody asked for may lie beyond a hole, and must not hide it."""
+    if run.requested is None or not provider.timing.history:
+        return True
+    return watermark is not None and window.start <= watermark

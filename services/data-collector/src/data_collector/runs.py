@@ -1,0 +1,141 @@
+"""The life of a run: opened once per account and kind, collected scope by scope, closed.
+
+No transport is known here: Celery tasks, the command line and tests drive the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from data_collector.coordination import Coordination
+from data_collector.pipeline import Pipeline
+from data_collector.storage.run_ledger import Outcome, Run, RunLedger, new_run
+from optiinfra.accounts import Account
+from optiinfra.domain import Kind, RunStatus, Scope, ScopeStatus, Window
+from optiinfra.errors import CredentialError, OptiInfraError
+from optiinfra.provider import load_provider
+
+log = structlog.get_logger()
+
+
+class Runs:
+    """Opens, collects and closes runs; safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        ledger: RunLedger,
+        pipeline: Pipeline,
+        coordination: Coordination,
+        interval: timedelta,
+    ) -> None:
+        self._ledger = ledger
+        self._pipeline = pipeline
+        self._coordination = coordination
+        self._interval = interval
+
+    def open(
+        self, account: Account, kind: Kind, *, trigger: str, requested: Window | None = None
+    ) -> tuple[Run, bool]:
+        """The run that collects this account and kind now, and whether it is a new one.
+
+        While one is going, that one is returned. Its lock outlives a dead worker by no
+        more than the interval; the next run then closes what was left open.
+        """
+        run = new_run(account, kind, trigger, requested)
+        holder = self._coordination.acquire(
+            _lock(run), run.run_id, self._interval + timedelta(minutes=1)
+        )
+        if holder != run.run_id:
+            return replace(run, run_id=holder), False
+        try:
+            for dead in self._ledger.unfinished(account, kind):
+                self._finish(dead, error="ended before it was finished")
+            self._ledger.record_run(run)
+        except Exception:
+            self._coordination.release(_lock(run), run.run_id)
+            raise
+        return run, True
+
+    def begin(self, run: Run, account: Account) -> tuple[Run, Sequence[Scope]]:
+        """Mark the run as running and say which scopes it has; a run without any is closed.
+
+        An account whose scopes cannot even be named closes its run as failed.
+        """
+        run = replace(run, status=RunStatus.RUNNING, started_at=datetime.now(UTC))
+        self._ledger.record_run(run)
+        try:
+            scopes = load_provider(account.provider).scopes(account, run.kind)
+        except OptiInfraError as error:
+            self.abandon(run, error)
+            return run, ()
+        if not scopes:
+            self._close(run)
+            return run, ()
+        self._coordination.expect(
+            run.run_id, [scope.name for scope in scopes], self._interval + timedelta(minutes=1)
+        )
+        return run, scopes
+
+    def collect(self, run: Run, account: Account, scope: Scope) -> Outcome | None:
+        """Collect one scope; the one that finishes last closes the run.
+
+        Raises StoreError when the store does not take it; the run's other scopes are not
+        begun then.
+        """
+        outcome = None
+        try:
+            if not self._coordination.stopped(run.run_id):
+                outcome = self._pipeline.collect(
+                    run,
+                    load_provider(account.provider),
+                    account,
+                    scope,
+                    deadline=self._deadline(run),
+                )
+            if outcome and outcome.error_class == CredentialError.__name__:
+                self._coordination.stop(run.run_id, outcome.error)
+        except Exception as error:
+            self._coordination.stop(run.run_id, f"{scope.name}: {type(error).__name__}")
+            raise
+        finally:
+            if self._coordination.finished(run.run_id, scope.name):
+                self._close(run, error=self._coordination.stopped(run.run_id))
+        return outcome
+
+    def abandon(self, run: Run, error: OptiInfraError) -> None:
+        """Close a run that cannot go on."""
+        self._close(run, error=str(error))
+
+    def _close(self, run: Run, error: str = "") -> None:
+        try:
+            self._finish(run, error)
+        finally:
+            self._coordination.release(_lock(run), run.run_id)
+
+    def _finish(self, run: Run, error: str = "") -> None:
+        status = _status(self._ledger.status_of_scopes(run), error)
+        self._ledger.record_run(
+            replace(run, status=status, finished_at=datetime.now(UTC), error=error)
+        )
+        log.info("run_finished", run_id=run.run_id, kind=run.kind.value, status=status.value)
+
+    def _deadline(self, run: Run) -> datetime:
+        """Before the next tick, so that a backlog never makes two runs meet."""
+        return run.queued_at + self._interval * 0.8
+
+
+def _status(scopes: set[ScopeStatus], error: str) -> RunStatus:
+    if not error and scopes <= {ScopeStatus.OK}:
+        return RunStatus.SUCCEEDED
+    if scopes & {ScopeStatus.OK, ScopeStatus.PARTIAL}:
+        return RunStatus.PARTIAL
+    return RunStatus.FAILED
+
+
+def _lock(run: Run) -> str:
+    return f"{run.customer_id}/{run.provider}/{run.account_id}/{run.kind}"

@@ -1,0 +1,218 @@
+"""Puts a complete listing of a scope into the inventory, and what it changed into the log.
+
+Three inserts, in this order: the snapshot (`resource_metrics`), the changes
+(`resource_changes`), the states (`resources_latest`). A write may be cut off anywhere; the
+next listing of the scope then finds changes later than the states they lead to, applies
+them first, and so neither logs a change twice nor loses one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from data_collector.storage.inventory_diff import ResourceChange, State, compare, replay
+from data_collector.storage.inventory_listing import Description, Listing, read_listing
+from data_collector.storage.report import WriteReport
+from optiinfra.accounts import Account
+from optiinfra.domain import Change, DropReason, Resource, Scope
+from optiinfra_database.client import Store
+from optiinfra_database.tables import (
+    RESOURCE_CHANGES,
+    RESOURCE_METRICS,
+    RESOURCES_LATEST,
+    table_name,
+)
+
+#: Ids per look-up: they travel as one bound parameter, which a server takes up to 1 MiB of.
+_IDS_PER_QUERY = 500
+
+_STATE = (
+    "SELECT resource_id, scope, resource_name, resource_type, status, region, metadata, "
+    "toUnixTimestamp(first_seen), toUnixTimestamp(last_seen), toUnixTimestamp(deleted_at) "
+    "FROM resources_latest FINAL "
+    "WHERE customer_id = {customer:String} AND provider = {provider:String} "
+)
+
+
+class InventoryWriter:
+    """Writes complete listings; safe to share between threads, but for one scope at a time."""
+
+    def __init__(
+        self, store: Store, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._store = store
+        self._now = now
+
+    def write_resource_metrics(
+        self,
+        *,
+        account: Account,
+        scope: Scope,
+        run_id: str,
+        seen_at: datetime,
+        resources: Iterable[Resource],
+    ) -> WriteReport:
+        """Write a listing of `scope` that ended without an error; an empty one is evidence too.
+
+        Times are kept in whole seconds. A listing older than the scope's last one changes
+        nothing: its resources are counted as `too_old`. Raises StoreUnavailableError when
+        the store does not take it; taking the listing again puts that right.
+        """
+        moment = int(seen_at.timestamp())
+        listing = read_listing(resources)
+        scoped = {
+            "customer": account.customer_id,
+            "provider": account.provider,
+            "scope": scope.name,
+        }
+        last_listed = self._last_listed(scoped)
+        logged = self._changes_after(scoped, last_listed)
+        if max([last_listed, *(change.timestamp for change in logged)]) > moment:
+            stale = Counter({DropReason.TOO_OLD: len(listing.resources)})
+            return WriteReport(0, listing.dropped + stale)
+        stored = self._states(
+            scoped, listing.resources.keys() | {change.resource_id for change in logged}
+        )
+        known = replay(stored, logged, scope=scope.name)
+        result = compare(known, listing, scope=scope.name, seen_at=moment)
+        states = {
+            resource_id: state
+            for resource_id, state in result.states.items()
+            if state != stored.get(resource_id)
+        }
+        now = self._now()
+        owner = {
+            "customer_id": account.customer_id,
+            "provider": account.provider,
+            "account_id": account.account_id,
+        }
+        listed = owner | {"scope": scope.name}
+        self._insert(RESOURCE_METRICS, _snapshot(listing, listed, moment, now))
+        self._insert(RESOURCE_CHANGES, _log(result.changes, listed, run_id, now))
+        self._insert(RESOURCES_LATEST, _latest(states, owner, now))
+        report = WriteReport(len(listing.resources), listing.dropped)
+        if result.outdated:
+            report.dropped[DropReason.TOO_OLD] += result.outdated
+        return report
+
+    def _insert(self, schema: pa.Schema, columns: Mapping[str, Any]) -> None:
+        table = _table(schema, columns)
+        if table.num_rows:
+            self._store.insert_arrow(table_name(schema), table)
+
+    def _last_listed(self, scoped: Mapping[str, str]) -> int:
+        """When the scope's states were last written, 0 for a scope without any."""
+        rows = self._store.query(
+            "SELECT max(toUnixTimestamp(greatest(last_seen, deleted_at))) "
+            "FROM resources_latest FINAL WHERE customer_id = {customer:String} "
+            "AND provider = {provider:String} AND scope = {scope:String}",
+            scoped,
+        )
+        return int(rows[0][0])
+
+    def _changes_after(self, scoped: Mapping[str, str], moment: int) -> list[ResourceChange]:
+        """Changes whose states may be missing, since the scope's last states are older."""
+        rows = self._store.query(
+            "SELECT toUnixTimestamp(timestamp), change, resource_id, resource_name, "
+            "resource_type, before, after, toUnixTimestamp(since) FROM resource_changes FINAL "
+            "WHERE customer_id = {customer:String} AND provider = {provider:String} "
+            "AND scope = {scope:String} AND timestamp > toDateTime({moment:UInt32}, 'UTC')",
+            {**scoped, "moment": moment},
+        )
+        return [
+            ResourceChange(timestamp, Change(change), *rest) for timestamp, change, *rest in rows
+        ]
+
+    def _states(self, scoped: Mapping[str, str], ids: Iterable[str]) -> dict[str, State]:
+        """The states of what the scope has, and of `ids` in whatever scope they were."""
+        there = self._store.query(
+            _STATE + "AND scope = {scope:String} AND deleted_at = toDateTime(0, 'UTC')", scoped
+        )
+        states = dict(map(_state, there))
+        for some in _batches(sorted(set(ids) - states.keys())):
+            others = self._store.query(
+                _STATE + "AND resource_id IN {ids:Array(String)}", {**scoped, "ids": some}
+            )
+            states.update(map(_state, others))
+        return states
+
+
+def _state(row: Sequence[Any]) -> tuple[str, State]:
+    resource_id, scope, name, kind, status, region, metadata, *times = row
+    return resource_id, State(scope, Description(name, kind, status, region, metadata), *times)
+
+
+def _batches(ids: list[str]) -> Iterator[list[str]]:
+    return (ids[at : at + _IDS_PER_QUERY] for at in range(0, len(ids), _IDS_PER_QUERY))
+
+
+def _snapshot(
+    listing: Listing, scope: Mapping[str, str], moment: int, now: datetime
+) -> dict[str, Any]:
+    seen = listing.resources.values()
+    return {
+        **scope,
+        "timestamp": moment,
+        "collected_at": int(now.timestamp()),
+        "resource_id": list(listing.resources),
+        "metric_type": [one.resource_type for one in seen],
+        **_described(seen),
+    }
+
+
+def _log(
+    changes: Sequence[ResourceChange], scope: Mapping[str, str], run_id: str, now: datetime
+) -> dict[str, Any]:
+    return {
+        **scope,
+        "run_id": run_id,
+        "recorded_at": now,
+        "timestamp": [entry.timestamp for entry in changes],
+        "change": [str(entry.change) for entry in changes],
+        "resource_id": [entry.resource_id for entry in changes],
+        "resource_name": [entry.resource_name for entry in changes],
+        "resource_type": [entry.resource_type for entry in changes],
+        "before": [entry.before for entry in changes],
+        "after": [entry.after for entry in changes],
+        "since": [entry.since for entry in changes],
+    }
+
+
+def _latest(states: Mapping[str, State], owner: Mapping[str, str], now: datetime) -> dict[str, Any]:
+    values = states.values()
+    return {
+        **owner,
+        "updated_at": now,
+        "resource_id": list(states),
+        "scope": [state.scope for state in values],
+        "first_seen": [state.first_seen for state in values],
+        "last_seen": [state.last_seen for state in values],
+        "deleted_at": [state.deleted_at for state in values],
+        **_described([state.description for state in values]),
+    }
+
+
+def _described(descriptions: Iterable[Description]) -> dict[str, list[str]]:
+    fields = ("resource_name", "resource_type", "status", "region", "metadata")
+    descriptions = list(descriptions)
+    return {field: [getattr(one, field) for one in descriptions] for field in fields}
+
+
+def _table(schema: pa.Schema, columns: Mapping[str, Any]) -> pa.Table:
+    """An Arrow table; a single value stands for the whole column."""
+    length = len(columns["resource_id"])
+    return pa.Table.from_arrays(
+        [_array(field.type, columns[field.name], length) for field in schema], schema=schema
+    )
+
+
+def _array(kind: pa.DataType, column: Any, length: int) -> pa.Array:
+    values = column if isinstance(column, list) else [column] * length
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode()
+    return pa.array(values, kind)

@@ -1,0 +1,353 @@
+"""The run ledger: what each run asked for, what came back, and up to when.
+
+A row is only ever added; the newest row of a run is its state. Outcomes are written after
+the data they speak of, so the ledger never claims more than the store holds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from optiinfra.accounts import Account
+from optiinfra.domain import DropReason, Gap, Kind, RunStatus, ScopeStatus, Window
+from optiinfra_database.client import Store
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One collection of one kind for one account."""
+
+    run_id: str
+    customer_id: str
+    provider: str
+    account_id: str
+    kind: Kind
+    trigger: str
+    queued_at: datetime
+    status: RunStatus = RunStatus.QUEUED
+    requested: Window | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one scope and one window. `price_usd` is an estimate."""
+
+    scope: str
+    status: ScopeStatus
+    window_start: datetime
+    window_end: datetime
+    collected_until: datetime | None
+    started_at: datetime
+    finished_at: datetime
+    rows: int = 0
+    dropped: Mapping[DropReason, int] = field(default_factory=dict)
+    api_calls: Mapping[str, int] = field(default_factory=dict)
+    price_usd: float = 0.0
+    error_class: str = ""
+    error: str = ""
+
+
+def new_run(account: Account, kind: Kind, trigger: str, requested: Window | None) -> Run:
+    """A queued run. Its id sorts by time, so that the newest are found together."""
+    return Run(
+        run_id=f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}",
+        customer_id=account.customer_id,
+        provider=account.provider,
+        account_id=account.account_id,
+        kind=kind,
+        trigger=trigger,
+        queued_at=datetime.now(UTC),
+        requested=requested,
+    )
+
+
+class RunLedger:
+    """Reads and writes the ledger; safe to share between threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def record_run(self, run: Run) -> None:
+        """Append the run's state as it is now."""
+        window = run.requested
+        self._store.insert(
+            "collection_runs",
+            _RUN_COLUMNS,
+            [
+                [
+                    run.run_id,
+                    run.customer_id,
+                    run.provider,
+                    run.account_id,
+                    run.kind,
+                    run.trigger,
+                    run.status,
+                    window.start if window else _EPOCH,
+                    window.end if window else _EPOCH,
+                    run.queued_at,
+                    run.started_at,
+                    run.finished_at,
+                    run.error,
+                    datetime.now(UTC),
+                ]
+            ],
+        )
+
+    def record_outcome(self, run: Run, outcome: Outcome, gaps: Sequence[Gap] = ()) -> None:
+        """Append a scope's outcome, and before it the gaps that it explains."""
+        if gaps:
+            self._store.insert(
+                "collection_gaps",
+                _GAP_COLUMNS,
+                [
+                    [
+                        run.customer_id,
+                        run.provider,
+                        run.account_id,
+                        outcome.scope,
+                        gap.reason,
+                        gap.resource_id,
+                        gap.metric_name,
+                        outcome.window_start,
+                        outcome.window_end,
+                        gap.detail,
+                        run.run_id,
+                        outcome.finished_at,
+                    ]
+                    for gap in gaps
+                ],
+            )
+        self._store.insert(
+            "collection_outcomes",
+            _OUTCOME_COLUMNS,
+            [
+                [
+                    run.customer_id,
+                    run.provider,
+                    run.account_id,
+                    run.kind,
+                    outcome.scope,
+                    run.run_id,
+                    outcome.window_start,
+                    outcome.window_end,
+                    outcome.status,
+                    outcome.collected_until or _EPOCH,
+                    outcome.rows,
+                    {str(reason): count for reason, count in outcome.dropped.items()},
+                    dict(outcome.api_calls),
+                    outcome.price_usd,
+                    outcome.error_class,
+                    outcome.error,
+                    outcome.started_at,
+                    outcome.finished_at,
+                ]
+            ],
+        )
+
+    def watermark(self, run: Run, scope: str) -> datetime | None:
+        """Up to when the scope is collected without a hole; None before its first success."""
+        rows = self._store.query(
+            "SELECT max(collected_until) FROM collection_outcomes "
+            "WHERE customer_id = {customer:String} AND provider = {provider:String} "
+            "AND kind = {kind:String} AND scope = {scope:String}",
+            {
+                "customer": run.customer_id,
+                "provider": run.provider,
+                "kind": run.kind,
+                "scope": scope,
+            },
+        )
+        until: datetime = rows[0][0]
+        return until if until > _EPOCH else None
+
+    def status_of_scopes(self, run: Run) -> set[ScopeStatus]:
+        """Every status that an outcome of the run has."""
+        rows = self._store.query(
+            "SELECT DISTINCT status FROM collection_outcomes "
+            "WHERE customer_id = {customer:String} AND provider = {provider:String} "
+            "AND kind = {kind:String} AND run_id = {run:String}",
+            {
+                "customer": run.customer_id,
+                "provider": run.provider,
+                "kind": run.kind,
+                "run": run.run_id,
+            },
+        )
+        return {ScopeStatus(status) for (status,) in rows}
+
+    def unfinished(self, account: Account, kind: Kind) -> list[Run]:
+        """Runs of this account and kind that never said they ended."""
+        rows = self._store.query(
+            f"SELECT {_RUN_SELECT} FROM collection_runs FINAL "
+            "WHERE customer_id = {customer:String} AND provider = {provider:String} "
+            "AND account_id = {account:String} AND kind = {kind:String} "
+            "AND status IN ('queued', 'running')",
+            {
+                "customer": account.customer_id,
+                "provider": account.provider,
+                "account": account.account_id,
+                "kind": kind,
+            },
+        )
+        return [_run(row) for row in rows]
+
+    def find_run(self, run_id: str) -> dict[str, Any] | None:
+        """A run with its scopes as the API shows it; None where there is none."""
+        found = self._described(
+            "WHERE run_id = {run:String} ORDER BY queued_at LIMIT 1", {"run": run_id}
+        )
+        if not found:
+            return None
+        run = found[0]
+        run["scopes"] = self._scopes(run["customer_id"], run_id)
+        return run
+
+    def recent_runs(
+        self,
+        customer_id: str,
+        window: Window,
+        *,
+        provider: str = "",
+        kind: Kind | None = None,
+        limit: int,
+        before: tuple[int, str] | None = None,
+    ) -> list[dict[str, Any]]:
+        """The runs that were queued in the window, newest first.
+
+        `before` is where to go on: the (queued_at in epoch milliseconds, run_id) of a run.
+        """
+        queued_ms, run_id = before or (int(window.end.timestamp() * 1000), "")
+        return self._described(
+            "WHERE customer_id = {customer:String} AND queued_at >= {start:DateTime('UTC')} "
+            "AND (toUnixTimestamp64Milli(queued_at), run_id) < ({queued_ms:Int64}, {run:String}) "
+            "AND ({provider:String} IN ('', provider)) AND ({kind:String} IN ('', kind)) "
+            "ORDER BY queued_at DESC, run_id DESC LIMIT {limit:UInt32}",
+            {
+                "customer": customer_id,
+                "start": window.start,
+                "queued_ms": queued_ms,
+                "run": run_id,
+                "provider": provider,
+                "kind": kind or "",
+                "limit": limit,
+            },
+        )
+
+    def last_runs(self, customer_id: str) -> dict[tuple[str, str, str], dict[str, Any]]:
+        """The newest finished run per (provider, account_id, kind) of a customer."""
+        runs = self._described(
+            "WHERE customer_id = {customer:String} AND status NOT IN ('queued', 'running') "
+            "ORDER BY queued_at DESC LIMIT 1 BY provider, account_id, kind",
+            {"customer": customer_id},
+        )
+        return {(run["provider"], run["account_id"], run["kind"]): run for run in runs}
+
+    def _described(self, condition: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        # Totals come from the outcomes, which are there while the run still goes on.
+        return self._objects(
+            "WITH runs AS (SELECT * FROM collection_runs FINAL "
+            + condition
+            + "), totals AS (SELECT run_id, sum(rows) AS rows, "
+            "sum(arraySum(mapValues(api_calls))) AS calls, sum(price_usd) AS price, "
+            "min(window_start) AS lo, max(window_end) AS hi FROM collection_outcomes "
+            "WHERE (customer_id, run_id) IN (SELECT customer_id, run_id FROM runs) "
+            "GROUP BY run_id) "
+            "SELECT run_id, customer_id, provider, account_id, kind, trigger, status, "
+            "if(lo > 0, map('start', lo, 'end', hi), "
+            "if(window_end > 0, map('start', window_start, 'end', window_end), NULL)) AS window, "
+            "queued_at, started_at, finished_at, toUInt64(totals.rows) AS rows, "
+            "totals.calls AS api_calls, round(totals.price, 6) AS estimated_price_usd, "
+            "nullIf(error, '') AS error "
+            "FROM runs LEFT JOIN totals USING run_id ORDER BY queued_at DESC, run_id DESC",
+            params,
+        )
+
+    def _scopes(self, customer_id: str, run_id: str) -> list[dict[str, Any]]:
+        return self._objects(
+            "SELECT scope, argMax(status, finished_at) AS status, sum(rows) AS rows, "
+            "sumMap(dropped) AS dropped, sumMap(api_calls) AS api_calls, "
+            "round(sum(price_usd), 6) AS estimated_price_usd, "
+            "map('start', min(window_start), 'end', max(window_end)) AS window, "
+            "nullIf(argMax(error, finished_at), '') AS error, "
+            "nullIf(argMax(error_class, finished_at), '') AS error_class "
+            "FROM collection_outcomes "
+            "WHERE customer_id = {customer:String} AND run_id = {run:String} "
+            "GROUP BY scope ORDER BY scope",
+            {"customer": customer_id, "run": run_id},
+        )
+
+    def _objects(self, sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        lines = self._store.query_bytes(sql, params, format="JSONEachRow").splitlines()
+        return [json.loads(line) for line in lines]
+
+
+_RUN_COLUMNS = [
+    "run_id",
+    "customer_id",
+    "provider",
+    "account_id",
+    "kind",
+    "trigger",
+    "status",
+    "window_start",
+    "window_end",
+    "queued_at",
+    "started_at",
+    "finished_at",
+    "error",
+    "updated_at",
+]
+_RUN_SELECT = ", ".join(_RUN_COLUMNS[:-1])
+_OUTCOME_COLUMNS = [
+    "customer_id",
+    "provider",
+    "account_id",
+    "kind",
+    "scope",
+    "run_id",
+    "window_start",
+    "window_end",
+    "status",
+    "collected_until",
+    "rows",
+    "dropped",
+    "api_calls",
+    "price_usd",
+    "error_class",
+    "error",
+    "started_at",
+    "finished_at",
+]
+_GAP_COLUMNS = [
+    "customer_id",
+    "provider",
+    "account_id",
+    "scope",
+    "reason",
+    "resource_id",
+    "metric_name",
+    "window_start",
+    "window_end",
+    "detail",
+    "run_id",
+    "recorded_at",
+]
+
+
+def _run(row: Sequence[Any]) -> Run:
+    values = dict(zip(_RUN_COLUMNS, row, strict=False))
+    start, end = values.pop("window_start"), values.pop("window_end")
+    values["kind"] = Kind(values["kind"])
+    values["status"] = RunStatus(values["status"])
+    return replace(Run(**values), requested=Window(start, end) if end > start else None)

@@ -1,0 +1,131 @@
+"""The tasks, each a thin step of `runs.Runs` between two deliveries.
+
+collect_*_data_task -> run_account_task -> collect_scope_task, one per scope
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from kombu.exceptions import OperationalError
+from pydantic import TypeAdapter
+
+from data_collector.celery_app import app
+from data_collector.runtime import Runtime, current_runtime
+from data_collector.storage.run_ledger import Run
+from optiinfra.accounts import Account
+from optiinfra.domain import Kind, Scope, Window
+from optiinfra.errors import BrokerUnavailableError, ConfigError, OptiInfraError
+from optiinfra.provider import load_provider
+
+log = structlog.get_logger()
+
+#: A run on its way through the broker, as JSON.
+_MESSAGE = TypeAdapter(Run)
+
+#: Scheduled scopes start spread over this share of the interval, so that a fleet of
+#: accounts does not knock on every provider in the same second.
+JITTER = 0.2
+
+
+@app.task
+def collect_performance_data_task() -> list[str]:
+    """Start a performance run for every account; the run ids."""
+    return _start_scheduled(current_runtime(), Kind.PERFORMANCE)
+
+
+@app.task
+def collect_resource_data_task() -> list[str]:
+    """Start a resources run for every account; the run ids."""
+    return _start_scheduled(current_runtime(), Kind.RESOURCES)
+
+
+@app.task
+def refresh_rollups_task() -> int:
+    """Bring the rollups up to date; the hours covered."""
+    runtime = current_runtime()
+    return runtime.rollups.refresh(datetime.now(UTC))
+
+
+@app.task
+def run_account_task(message: dict[str, Any]) -> None:
+    """Name the scopes of a run and send each on its way."""
+    runtime = current_runtime()
+    run, account = _unpacked(runtime, message)
+    if account is None:
+        runtime.runs.abandon(run, ConfigError("the account is no longer configured"))
+        return
+    run, scopes = runtime.runs.begin(run, account)
+    spread = 0.0
+    if run.trigger == "schedule" and len(scopes) > 1:
+        spread = JITTER * runtime.settings.collect_interval.total_seconds()
+    for scope in scopes:
+        collect_scope_task.apply_async(
+            args=(_MESSAGE.dump_python(run, mode="json"), scope.name, dict(scope.attributes)),
+            # Jitter needs no secrecy.
+            countdown=random.uniform(0, spread),  # noqa: S311
+            expires=runtime.settings.collect_interval.total_seconds(),
+        )
+
+
+@app.task
+def collect_scope_task(message: dict[str, Any], name: str, attributes: dict[str, str]) -> None:
+    """Collect one scope of a run."""
+    runtime = current_runtime()
+    run, account = _unpacked(runtime, message)
+    if account is None:
+        runtime.runs.abandon(run, ConfigError("the account is no longer configured"))
+        return
+    runtime.runs.collect(run, account, Scope(name, attributes))
+
+
+def start_runs(
+    runtime: Runtime,
+    account: Account,
+    kinds: Iterable[Kind],
+    *,
+    trigger: str,
+    requested: Window | None = None,
+) -> list[str]:
+    """Open a run of the account per kind and queue it; the ids, also of runs already going.
+
+    Raises BrokerUnavailableError when the broker does not take it; the run is closed then.
+    """
+    ids = []
+    for kind in kinds:
+        run, is_new = runtime.runs.open(account, kind, trigger=trigger, requested=requested)
+        if is_new:
+            try:
+                run_account_task.apply_async(
+                    args=(_MESSAGE.dump_python(run, mode="json"),),
+                    expires=runtime.settings.collect_interval.total_seconds(),
+                )
+            except OperationalError as error:
+                unavailable = BrokerUnavailableError("the broker does not answer")
+                runtime.runs.abandon(run, unavailable)
+                raise unavailable from error
+        ids.append(run.run_id)
+    return ids
+
+
+def _start_scheduled(runtime: Runtime, kind: Kind) -> list[str]:
+    runtime.announce_accounts()
+    ids: list[str] = []
+    for account in runtime.accounts.accounts():
+        try:
+            if kind in load_provider(account.provider).kinds:
+                ids += start_runs(runtime, account, [kind], trigger="schedule")
+        except OptiInfraError as error:
+            # The next account may well work; this one is asked again at the next tick.
+            log.error("run_not_started", account=account.account_id, error=str(error))
+    return ids
+
+
+def _unpacked(runtime: Runtime, message: dict[str, Any]) -> tuple[Run, Account | None]:
+    run = _MESSAGE.validate_python(message)
+    found = runtime.accounts.find(run.customer_id, run.provider, run.account_id)
+    return run, found[0] if found else None
