@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,10 +40,14 @@ class Settings(BaseSettings):
         return timedelta(days=self.retention_days)
 
 
-def load_settings() -> Settings:
-    """The settings of this process; ConfigError names each variable that cannot be used."""
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process; ConfigError names each variable that cannot be used.
+
+    `overrides` are what the command line says; None leaves the environment's value.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        settings = Settings()
+        settings = Settings(**given)
     except ValidationError as error:
         lines = [
             f"OPTIINFRA_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"

@@ -7,13 +7,14 @@ runs the same worker and beat in threads of its one process.
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 from celery import Celery
-from celery.beat import EmbeddedService
+from celery.beat import Service
 from celery.schedules import crontab
-
 from celery.worker import WorkController, state
+
 from optiinfra.settings import Settings, load_settings
 
 QUEUE = "optiinfra"
@@ -85,17 +86,24 @@ class InProcess:
             without_gossip=True,
             without_mingle=True,
         )
-        self._thread = threading.Thread(target=self._worker.start, name="worker", daemon=True)
         # The schedule is in memory: after a restart the next tick is as good as the last.
-        self._beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
+        self._beat = Service(app, max_interval=1, scheduler_cls="celery.beat:Scheduler")
+        self._threads = [
+            threading.Thread(target=self._worker.start, name="worker", daemon=True),
+            threading.Thread(target=self._beat.start, name="beat", daemon=True),
+        ]
 
     def start(self) -> None:
         """Begin to take tasks and to tick."""
-        self._thread.start()
-        self._beat.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout: float) -> None:
         """Stop ticking and taking tasks; waits at most `timeout` seconds for those begun."""
+        deadline = time.monotonic() + timeout
+        # The worker's loop looks at this, as its signal handlers would set it.
+        state.should_stop = 0  # type: ignore[assignment]  # the stubs know only the initial None
         self._beat.stop()
-        state.should_stop = 0  # the worker's own loop looks here, as its signal handlers set it
-        self._thread.join(timeout)
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        state.should_stop = None

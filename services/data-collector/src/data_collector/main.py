@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uvicorn
-from optiinfra.logging import configure_logging
-from optiinfra.settings import load_settings
-from optiinfra.web.app import Service, create_service
-from optiinfra_database import connect, migrate
 
 from data_collector import telemetry
 from data_collector.api.collection_routes import create_router
 from data_collector.runtime import Runtime, build_runtime, use_runtime
+from optiinfra.logging import configure_logging
+from optiinfra.settings import load_settings
+from optiinfra.web.app import Service, create_service
+from optiinfra_database import connect, migrate
 
 PORT = 8005
 

@@ -173,6 +173,7 @@ def parse(text: str, *, target: str, taken_at: float, duration: float) -> Readin
         cpu_seconds={
             (labels["cpu"], labels["mode"]): value
             for labels, value in samples.of("node_cpu_seconds_total")
+            if {"cpu", "mode"} <= labels.keys()
         },
         disks=_disks(samples),
         interfaces=_interfaces(samples),
@@ -223,7 +224,7 @@ def _machine(samples: _Samples, target: str) -> Machine:
     return Machine(
         machine_id=uuid if uuid and uuid not in _PLACEHOLDER_UUIDS else named,
         hostname=hostname,
-        vcpus=len({labels["cpu"] for labels, _ in samples.of("node_cpu_seconds_total")}) or None,
+        vcpus=len(samples.by("cpu", "node_cpu_seconds_total")) or None,
         os=samples.info("node_os_info").get("pretty_name") or uname.get("sysname", ""),
         kernel=uname.get("release", ""),
         architecture=uname.get("machine", ""),

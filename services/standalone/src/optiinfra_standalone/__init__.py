@@ -1,0 +1,1 @@
+"""The `optiinfra` command: every service, the worker and beat in one process."""
