@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from optiinfra.logging import configure_logging
 from optiinfra_database import Store, connect, migrate
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_logs() -> None:
+    """Logs go through the standard library, which pytest captures and shows on failure."""
+    configure_logging("console", level="WARNING")
 
 
 @pytest.fixture(scope="session")

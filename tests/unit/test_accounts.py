@@ -116,7 +116,7 @@ def test_a_mistake_is_reported_with_file_and_line(path):
     assert f"{path}:1: customers: " in refused(path, "customers:\n  - acme\n")
     assert f"{path}:3: not valid YAML" in refused(path, "customers:\n  acme: {\n")
     assert f"{path}:1: " in refused(path, "[]")
-    assert "customers" in refused(path, "")
+    assert f"{path}:1: the file: " in refused(path, "")
     assert "already defined" in refused(
         path,
         """

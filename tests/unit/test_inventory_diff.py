@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+
 from data_collector.storage.inventory_diff import State, compare, replay
 from data_collector.storage.inventory_listing import Description, Listing, read_listing
 from optiinfra.domain import Change, DropReason, Resource

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_collector.planner import next_windows, requested_windows, settling_overlap
+from data_collector.planner import next_windows, requested_windows, unsettled_from
 from optiinfra.domain import Window, floor_time
 from optiinfra.provider import Timing
 
@@ -113,5 +113,5 @@ def test_over_any_schedule_each_bucket_is_read_once_published_and_once_settled(
 
 def test_a_provider_whose_points_never_change_is_not_read_twice():
     final = Timing(minutes(5), minutes(3), timedelta(), 14 * DAY, DAY)
-    assert settling_overlap(final) == timedelta()
+    assert unsettled_from(at("11:45"), final) == at("11:45")
     assert planned(NOON, at("11:45"), final) == [Window(at("11:45"), at("12:00"))]

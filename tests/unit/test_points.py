@@ -101,6 +101,8 @@ def test_a_point_is_settled_only_when_its_bucket_ended_long_enough_ago():
     settles = now - 30 * 60 - 5 * 60  # bucket start of the youngest settled bucket
     rows, _ = table_of(series([settles, settles + 300], [1, 1]))
     assert [row["settled"] for row in rows] == [True, False]
+    own = series([settles, settles + 300], [1, 1], settling=timedelta(hours=1))
+    assert [row["settled"] for row in table_of(own)[0]] == [False, False]
 
 
 def test_nothing_at_all_is_an_empty_table():

@@ -71,10 +71,10 @@ class JsonRows:
         surplus = len(self) - count
         if surplus <= 0:
             return self
-        end = len(self.lines)
+        end = len(self.lines) - 1
         for _ in range(surplus):
-            end = self.lines.rindex(b"\n", 0, end)
-        return JsonRows(self.lines[: end + 1] if count else b"")
+            end = self.lines.rfind(b"\n", 0, end)
+        return JsonRows(self.lines[: end + 1])
 
     def last(self) -> dict[str, Any]:
         """The last row, parsed; IndexError when there is none."""

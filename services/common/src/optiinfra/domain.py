@@ -130,7 +130,8 @@ class Series:
 
     `metric` names an entry of the catalog and `values` are in that entry's unit.
     `timestamps` are bucket starts in epoch seconds (int64), any order; `NAIVE_TIME` marks
-    a time whose zone is unknown. Both columns have the same length.
+    a time whose zone is unknown. Both columns have the same length. `settling` stands for
+    the provider's where this metric settles sooner or later than most.
     """
 
     metric: str
@@ -140,6 +141,7 @@ class Series:
     timestamps: NDArray[np.int64]
     values: NDArray[np.float64]
     metadata: Mapping[str, object] = field(default_factory=dict)
+    settling: timedelta | None = None
 
     def __post_init__(self) -> None:
         if self.timestamps.shape != self.values.shape or self.timestamps.ndim != 1:

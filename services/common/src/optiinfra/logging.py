@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Literal
 
 import structlog
@@ -19,7 +20,9 @@ def configure_logging(log_format: Literal["console", "json"], level: str = "INFO
         structlog.processors.JSONRenderer()
         if log_format == "json"
         # Plain tracebacks: the pretty ones print local variables, and with them tokens.
-        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        else structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -43,5 +46,5 @@ def configure_logging(log_format: Literal["console", "json"], level: str = "INFO
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for noisy in ("celery", "kombu", "httpx", "uvicorn.access", "clickhouse_connect"):
+    for noisy in ("celery", "kombu", "httpx", "uvicorn", "clickhouse_connect"):
         logging.getLogger(noisy).setLevel("WARNING")

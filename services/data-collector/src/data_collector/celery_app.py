@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.beat import Service
+from celery.beat import Scheduler, Service
 from celery.schedules import crontab
 from celery.worker import WorkController, state
 
@@ -87,7 +87,7 @@ class InProcess:
             without_mingle=True,
         )
         # The schedule is in memory: after a restart the next tick is as good as the last.
-        self._beat = Service(app, max_interval=1, scheduler_cls="celery.beat:Scheduler")
+        self._beat = Service(app, max_interval=1, scheduler_cls=Scheduler)
         self._threads = [
             threading.Thread(target=self._worker.start, name="worker", daemon=True),
             threading.Thread(target=self._beat.start, name="beat", daemon=True),

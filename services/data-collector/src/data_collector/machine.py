@@ -21,6 +21,11 @@ DOUBLE_COUNTED_MODES = frozenset({"guest", "guest_nice"})
 #: over other devices (device mapper, software RAID), whose traffic the disks below count.
 _VIRTUAL_DISK = re.compile(r"(loop|ram|zram|fd|sr|dm-|md|bcache|drbd|zd)\d")
 _PARTITION = re.compile(r"(?P<disk>.+?)(p\d+|\d+|boot\d+|rpmb)")
+DISK_NOTE = (
+    "rate between two readings; a machine's is the sum over its whole physical disks, without "
+    "partitions, loop, memory, device-mapper and RAID devices"
+)
+
 #: Interfaces whose packets never leave the machine or pass a physical interface as well:
 #: loopback, bridges, container and tunnel ends, bonds (their members count), VLANs.
 _VIRTUAL_INTERFACE = re.compile(
@@ -28,6 +33,11 @@ _VIRTUAL_INTERFACE = re.compile(
     r"kube-|nodelocaldns|weave|dummy|ifb|tun|tap|tailscale|wg|bond|team|vlan|gre|erspan|sit|"
     r"ip6tnl|ip6gre|ip_vti|ip6_vti|ovs-|fwbr|fwpr|fwln|bridge|utun|awdl|llw|anpi|gif|stf).*|br\d+"
 )
+INTERFACE_NOTE = (
+    "rate between two readings; a machine's is the sum over its physical interfaces, without "
+    "loopback, bridges, container and tunnel ends, bonds and VLANs"
+)
+
 #: Filesystems that keep data on this machine. Network ones are left out: their server
 #: reports them, and asking for their size hangs while it is away.
 _LOCAL_FILESYSTEMS = frozenset(
@@ -89,7 +99,7 @@ class Filesystem:
     def utilization(self) -> float | None:
         """Percent taken as `df` shows it, of used and available, without reserved blocks."""
         usable = self.used + self.available
-        return 100 * self.used / usable if usable else None
+        return 100 * (self.used / usable) if usable else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,4 +265,4 @@ def _cpu_utilization(
             idle += moved
         elif mode not in DOUBLE_COUNTED_MODES:
             busy += moved
-    return 100 * busy / (busy + idle) if busy + idle else None
+    return 100 * (busy / (busy + idle)) if busy + idle else None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uvicorn
-
 from data_collector import telemetry
 from data_collector.api.collection_routes import create_router
 from data_collector.runtime import Runtime, build_runtime, use_runtime
 from optiinfra.logging import configure_logging
 from optiinfra.settings import load_settings
 from optiinfra.web.app import Service, create_service
+from optiinfra.web.process import serve
 from optiinfra_database import connect, migrate
 
 PORT = 8005
@@ -37,9 +36,7 @@ def main() -> None:
     runtime = build_runtime(settings, store)
     use_runtime(runtime)
     runtime.announce_accounts()
-    uvicorn.run(
-        create_app(runtime), host=settings.host, port=settings.port or PORT, log_config=None
-    )
+    serve(create_app(runtime), settings, port=PORT)
 
 
 if __name__ == "__main__":

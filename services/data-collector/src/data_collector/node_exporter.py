@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from data_collector.machine import (
+    DISK_NOTE,
+    INTERFACE_NOTE,
     Disk,
     Filesystem,
     Interface,
@@ -74,9 +76,10 @@ NATIVE: tuple[NativeMetric, ...] = (
         "node_memory_MemTotal_bytes, node_memory_MemAvailable_bytes",
         "100 x (1 - available / total)",
     ),
+    *(NativeMetric(metric, family, DISK_NOTE) for metric, family in DISK_COUNTERS.items()),
     *(
-        NativeMetric(metric, family, "rate between two scrapes")
-        for metric, family in (DISK_COUNTERS | INTERFACE_COUNTERS).items()
+        NativeMetric(metric, family, INTERFACE_NOTE)
+        for metric, family in INTERFACE_COUNTERS.items()
     ),
     NativeMetric("storage_free_bytes", "node_filesystem_avail_bytes"),
     NativeMetric(

@@ -14,7 +14,7 @@ from typing import TypeVar
 import structlog
 
 from data_collector import telemetry
-from data_collector.planner import next_windows, requested_windows
+from data_collector.planner import next_windows, requested_windows, unsettled_from
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
 from data_collector.storage.inventory_writer import InventoryWriter
 from data_collector.storage.report import WriteReport
@@ -28,8 +28,9 @@ from optiinfra.provider import Provider
 log = structlog.get_logger()
 T = TypeVar("T")
 
-#: Gaps that another try can close: what has one is asked for again.
-_PASSING = frozenset({GapReason.THROTTLED, GapReason.FAILED, GapReason.NOT_YET_PUBLISHED})
+#: Gaps that another try can close: the window is asked for again. What is not published
+#: yet is not among them, since everything young is read again until it has settled.
+_PASSING = frozenset({GapReason.THROTTLED, GapReason.FAILED})
 _STATUS_OF_ERROR: tuple[tuple[type[Exception], ScopeStatus], ...] = (
     (ThrottledError, ScopeStatus.THROTTLED),
     (DeniedError, ScopeStatus.DENIED),
@@ -208,7 +209,8 @@ class _Attempt:
 def _moves_watermark(
     run: Run, provider: Provider, window: Window, watermark: datetime | None
 ) -> bool:
-    """A window that somebody asked for may lie beyond a hole, and must not hide it."""
+    """A window that somebody asked for may lie beyond a hole or beyond points that have not
+    settled yet; moving the mark over them would hide them from the planner."""
     if run.requested is None or not provider.timing.history:
         return True
-    return watermark is not None and window.start <= watermark
+    return watermark is not None and window.start <= unsettled_from(watermark, provider.timing)

@@ -32,7 +32,7 @@ def next_windows(
     if watermark is None:
         start = max(oldest, floor_time(now - FIRST_REACH, timing.period))
     else:
-        start = max(oldest, floor_time(watermark - settling_overlap(timing), timing.period))
+        start = max(oldest, unsettled_from(watermark, timing))
     if start < end:
         yield from Window(start, end).chunks(timing.chunk)
 
@@ -57,13 +57,14 @@ def requested_windows(
         yield from Window(start, end).chunks(timing.chunk)
 
 
-def settling_overlap(timing: Timing) -> timedelta:
-    """How far before the watermark points may not have been settled when they were read.
+def unsettled_from(watermark: datetime, timing: Timing) -> datetime:
+    """Where points begin that may not have been settled when the watermark was set.
 
     A bucket is read for the last time by a collection that starts no earlier than its end
     plus `settling`: the watermark trails the clock by `delay`, and one more period covers
     the bucket's own width.
     """
-    return max(timing.settling - timing.delay, timedelta()) + (
-        timing.period if timing.settling else timedelta()
-    )
+    overlap = max(timing.settling - timing.delay, timedelta())
+    if timing.settling:
+        overlap += timing.period
+    return floor_time(watermark - overlap, timing.period)

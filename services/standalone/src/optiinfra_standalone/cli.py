@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import click
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
@@ -38,7 +37,7 @@ app.add_typer(accounts_app, name="accounts")
 out = Console()
 errors = Console(stderr=True)
 
-_ROLES = click.Choice([role.name.lower() for role in Role])
+RoleName = Literal["viewer", "member", "admin", "owner"]
 
 Customer = Annotated[str | None, typer.Option(help="Only this customer.")]
 Provider = Annotated[str | None, typer.Option(help="Only this provider.")]
@@ -174,7 +173,7 @@ def runs(
 @app.command()
 def token(
     customer: Annotated[list[str], typer.Option(help="Whose data; repeatable, * for all.")],
-    role: Annotated[str, typer.Option(click_type=_ROLES, help="What it may do.")] = "viewer",
+    role: Annotated[RoleName, typer.Option(help="What it may do.")] = "viewer",
     subject: Annotated[str, typer.Option(help="Who it is for.")] = "cli",
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long it is good.")] = 30,
 ) -> None:

@@ -104,7 +104,7 @@ def create_authenticator(settings: Settings) -> Authenticator:
 def create_guard(authenticate: Authenticator, directory: Directory) -> Callable[[Request], None]:
     """The dependency before every route: authenticates, then checks what is asked for."""
 
-    def guard(request: Request) -> None:
+    async def guard(request: Request) -> None:
         access = Access(authenticate(request.headers.get("authorization")), directory)
         request.state.access = access
         asked = request.path_params.get("customer_id")

@@ -7,12 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from optiinfra.domain import Window, iso
-from optiinfra.provider import load_provider
-from optiinfra.web.auth import CurrentAccess, Role
-from optiinfra.web.paging import Cursor, decode_cursor, encode_cursor, question
-from optiinfra.web.problems import Problem, invalid_parameter, problem_responses
-from optiinfra.web.triggers import TriggerAnswer
 
 from data_collector.api.models import (
     AccountList,
@@ -23,6 +17,12 @@ from data_collector.api.models import (
 )
 from data_collector.runtime import Runtime
 from data_collector.tasks import start_runs
+from optiinfra.domain import Window, iso
+from optiinfra.provider import load_provider
+from optiinfra.web.auth import CurrentAccess, Role
+from optiinfra.web.paging import Cursor, decode_cursor, encode_cursor, question
+from optiinfra.web.problems import Problem, invalid_parameter, problem_responses
+from optiinfra.web.triggers import TriggerAnswer
 
 
 def create_router(runtime: Runtime) -> APIRouter:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from optiinfra.accounts import NAME_PATTERN
 from optiinfra.domain import DropReason, Kind, RunStatus, ScopeStatus
 from optiinfra.web.paging import PageQuery
 from optiinfra.web.time_range import TimeRangeQuery
 from optiinfra.web.triggers import TriggerRequest
-from pydantic import BaseModel, ConfigDict, Field
 
 _RUN_ID = "019ab3e0f1c2a4d07be1c9de55f04b1a2c88"
 

@@ -30,8 +30,8 @@ class Description:
 class Listing:
     """One complete listing of a scope.
 
-    `refused` holds the ids of entries that could not be used: they were there, so they
-    prove nothing about the resource. `anonymous` tells that an entry had no usable id, and
+    `refused` holds ids that were there without a usable description: nothing is known of
+    them, least of all that they are gone. `anonymous` tells that an entry had no usable id, and
     then nobody can say which known resource the listing lacks.
     """
 
@@ -41,10 +41,13 @@ class Listing:
     dropped: Counter[DropReason]
 
 
-def read_listing(resources: Iterable[Resource]) -> Listing:
-    """Validate what was listed. Of several entries with one id the last one stands."""
+def read_listing(resources: Iterable[Resource], unreadable: Iterable[str] = ()) -> Listing:
+    """Validate what was listed. Of several entries with one id the last one stands.
+
+    `unreadable` are ids that the provider itself could not describe.
+    """
     usable: dict[str, Description] = {}
-    refused: set[str] = set()
+    refused = set(unreadable)
     anonymous = False
     dropped: Counter[DropReason] = Counter()
     for resource in resources:

@@ -56,15 +56,18 @@ class InventoryWriter:
         run_id: str,
         seen_at: datetime,
         resources: Iterable[Resource],
+        unreadable: Iterable[str] = (),
     ) -> WriteReport:
         """Write a listing of `scope` that ended without an error; an empty one is evidence too.
 
-        Times are kept in whole seconds. A listing older than the scope's last one changes
-        nothing: its resources are counted as `too_old`. Raises StoreUnavailableError when
-        the store does not take it; taking the listing again puts that right.
+        `unreadable` are ids that the provider named without being able to describe them:
+        their last state stands. Times are kept in whole seconds. A listing older than the
+        scope's last one changes nothing: its resources are counted as `too_old`. Raises
+        StoreUnavailableError when the store does not take it; taking the listing again puts
+        that right.
         """
         moment = int(seen_at.timestamp())
-        listing = read_listing(resources)
+        listing = read_listing(resources, unreadable)
         scoped = {
             "customer": account.customer_id,
             "provider": account.provider,

@@ -25,6 +25,8 @@ D = TypeVar("D", np.int64, np.float64)
 Mask = NDArray[np.bool_]
 Drops = Counter[DropReason]
 
+_SECOND = timedelta(seconds=1)
+
 
 def points_table(
     account: Account,
@@ -65,7 +67,13 @@ def points_table(
     kept = kept[newest]
 
     owner, times, values = owner[kept], times[kept], values[kept]
-    settles_after = int((timing.period + timing.settling).total_seconds())
+    settled_after = np.array(
+        [
+            (timing.period + (timing.settling if one.settling is None else one.settling)) // _SECOND
+            for one in ordered
+        ],
+        dtype=np.int64,
+    )
 
     def word(of: Callable[[Series], str]) -> pa.DictionaryArray:
         return _words([of(one) for one in ordered], owner)
@@ -85,7 +93,7 @@ def points_table(
             word(lambda one: one.metric),
             pa.array(values),
             word(lambda one: METRICS[one.metric].unit),
-            pa.array(times + settles_after <= collected_at),
+            pa.array(times + settled_after[owner] <= collected_at),
             _words([metadata for _, metadata in described], owner),
             pa.array(np.full(len(values), collected_at, dtype=np.uint32)),
         ],

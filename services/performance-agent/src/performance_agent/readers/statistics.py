@@ -15,16 +15,14 @@ from typing import Any
 
 from optiinfra.domain import Window, floor_time
 from optiinfra_database import Store
-
 from performance_agent.readers.selection import Selection, between, epoch, where
 
-HOUR = timedelta(hours=1)
-DAY = timedelta(days=1)
 #: Up to here the points themselves answer as fast.
 _POINTS_ONLY = timedelta(days=3)
 #: The refresh and the ledger each have a clock; outcomes this close to it count as after it.
 _CLOCK_SLACK_MINUTES = 5
 
+# The first number is the relative accuracy, the others are the levels.
 _SKETCH = "quantilesDD{}(0.01, 0.5, 0.95, 0.99)"
 
 _EXACT = {
@@ -87,10 +85,23 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True)
-class RollupRange:
-    """The whole buckets of a table that a question may read instead of points."""
+class Rollup:
+    """A table of precomputed buckets."""
 
     table: str
+    period: timedelta
+    per_resource: bool
+
+
+HOURLY = Rollup("metrics_1h", timedelta(hours=1), per_resource=False)
+DAILY = Rollup("metrics_1d", timedelta(days=1), per_resource=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RollupRange:
+    """The whole buckets of a rollup that a question may read instead of points."""
+
+    rollup: Rollup
     start: datetime
     end: datetime
 
@@ -104,21 +115,20 @@ def statistics(
     max, quantiles` (p50, p95, p99 as an array)`, count`; per resource also `resource_name,
     last_value, last_at`; and `resources` where asked for.
     """
-    rollup = None
+    params = selection.params()
+    if grouping.bucket is not None:
+        params["bucket"] = int(grouping.bucket.total_seconds())
     if selection.window.duration > _POINTS_ONLY:
-        rollup = rollup_range(
+        found = rollup_range(
             selection.window,
             clean_until(store, selection),
             by_resource=grouping.per_resource or bool(selection.resource_ids),
             bucket=grouping.bucket,
         )
-    params = selection.params()
-    if grouping.bucket is not None:
-        params["bucket"] = int(grouping.bucket.total_seconds())
-    if rollup is None:
-        return _from_points(selection, grouping), params
-    params |= {"rollup_start": epoch(rollup.start), "rollup_end": epoch(rollup.end)}
-    return _from_rollup(selection, grouping, rollup.table), params
+        if found is not None:
+            params |= {"rollup_start": epoch(found.start), "rollup_end": epoch(found.end)}
+            return _from_rollup_and_points(selection, grouping, found.rollup), params
+    return _from_points(selection, grouping), params
 
 
 def rollup_range(
@@ -129,12 +139,12 @@ def rollup_range(
     The hourly rollup knows no single resource, the daily one does. The answer's buckets
     must be made of whole buckets of the rollup.
     """
-    table, period = ("metrics_1d", DAY) if by_resource else ("metrics_1h", HOUR)
-    if clean is None or (bucket is not None and bucket % period):
+    rollup = DAILY if by_resource else HOURLY
+    if clean is None or (bucket is not None and bucket % rollup.period):
         return None
-    start = floor_time(window.start + period - timedelta(seconds=1), period)
-    end = floor_time(min(window.end, clean), period)
-    return RollupRange(table, start, end) if start < end else None
+    start = floor_time(window.start + rollup.period - timedelta(seconds=1), rollup.period)
+    end = floor_time(min(window.end, clean), rollup.period)
+    return RollupRange(rollup, start, end) if start < end else None
 
 
 def clean_until(store: Store, selection: Selection) -> datetime | None:
@@ -150,27 +160,64 @@ def clean_until(store: Store, selection: Selection) -> datetime | None:
     if not covers:
         return None
     clean = min(covers, dirty_from) if dirty_windows else covers
-    return floor_time(datetime.fromtimestamp(clean, UTC), HOUR)
+    return floor_time(datetime.fromtimestamp(clean, UTC), HOURLY.period)
 
 
 def _from_points(selection: Selection, grouping: Grouping) -> str:
     keys = _keys(grouping, "timestamp")
-    wanted = [*_COMMON, *_wanted(grouping)]
     return (
-        f"SELECT {_list(keys, _EXACT, wanted)} FROM performance_metrics AS source FINAL "
+        f"SELECT {_select(keys, _EXACT, _measures(grouping))} "
+        "FROM performance_metrics AS source FINAL "
         f"{where(*selection.conditions(), between('start', 'end'))} GROUP BY {', '.join(keys)}"
     )
 
 
-def _from_rollup(selection: Selection, grouping: Grouping, table: str) -> str:
-    parts = [*_COMMON_PARTS, *_wanted(grouping, table)]
-    from_points, from_rollup = _keys(grouping, "timestamp"), _keys(grouping, "bucket")
-    names = ", ".join(from_points)
-    edges = (
-        f"({between('start', 'rollup_start')} OR {between('rollup_end', 'end')})"
-    )
-    resources = ""
-    if grouping.count_resources and table == "metrics_1d":
+def _from_rollup_and_points(selection: Selection, grouping: Grouping, rollup: Rollup) -> str:
+    parts = list(_COMMON_PARTS)
+    merged = dict(_MERGED)
+    resource_key = {}
+    if grouping.per_resource:
+        parts += _OF_RESOURCE
+    elif grouping.count_resources and rollup.per_resource:
+        resource_key = {"resource_id": "source.resource_id"}
+        merged["resources"] = "uniqExact(source.resource_id)"
+    elif grouping.count_resources:
         parts.append("resources")
-        resources = ", uniqCombined64State(12)(toString(resource_id)) AS resources"
-    return ""
+    stored_keys = _keys(grouping, "bucket") | resource_key
+    point_keys = _keys(grouping, "timestamp") | resource_key
+    conditions = selection.conditions()
+    edges = f"({between('start', 'rollup_start')} OR {between('rollup_end', 'end')})"
+    stored = {name: f"source.{name}" for name in parts}
+    result_keys = {name: f"source.{name}" for name in _keys(grouping, "timestamp")}
+    return (
+        f"SELECT {_select(result_keys, merged, _measures(grouping))} FROM ("
+        f"SELECT {_select(stored_keys, stored, parts)} FROM {rollup.table} AS source FINAL "
+        f"{where(*conditions, between('rollup_start', 'rollup_end', 'bucket'))} "
+        f"UNION ALL SELECT {_select(point_keys, _PARTIAL, parts)} "
+        "FROM performance_metrics AS source FINAL "
+        f"{where(*conditions, edges)} GROUP BY {', '.join(point_keys)}"
+        f") AS source GROUP BY {', '.join(result_keys)}"
+    )
+
+
+def _keys(grouping: Grouping, time_column: str) -> dict[str, str]:
+    keys = {name: f"source.{name}" for name in grouping.keys}
+    if grouping.bucket is not None:
+        keys["bucket_start"] = (
+            f"toStartOfInterval(source.{time_column}, toIntervalSecond({{bucket:UInt32}}))"
+        )
+    return keys
+
+
+def _measures(grouping: Grouping) -> list[str]:
+    measures = list(_COMMON)
+    if grouping.per_resource:
+        measures += _OF_RESOURCE
+    if grouping.count_resources:
+        measures.append("resources")
+    return measures
+
+
+def _select(keys: Mapping[str, str], measures: Mapping[str, str], wanted: Sequence[str]) -> str:
+    columns = {**keys, **{name: measures[name] for name in wanted}}
+    return ", ".join(f"{expression} AS {name}" for name, expression in columns.items())

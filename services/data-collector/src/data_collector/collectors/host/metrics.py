@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from data_collector.machine import DISK_NOTE, INTERFACE_NOTE
 from data_collector.node_exporter import NATIVE as NODE_EXPORTER
 from optiinfra.catalog.native import NativeMetric
 
@@ -19,8 +20,6 @@ INTERFACE_COUNTERS = {
     "network_out_packets_per_sec": "packets_sent",
 }
 
-_RATE = "rate between two readings"
-
 #: What psutil offers, by the canonical metric that it becomes.
 PSUTIL: tuple[NativeMetric, ...] = (
     NativeMetric(
@@ -30,11 +29,11 @@ PSUTIL: tuple[NativeMetric, ...] = (
     ),
     NativeMetric("memory_utilization", "psutil.virtual_memory()", "100 x (1 - available / total)"),
     *(
-        NativeMetric(metric, f"psutil.disk_io_counters().{field}", _RATE)
+        NativeMetric(metric, f"psutil.disk_io_counters().{field}", DISK_NOTE)
         for metric, field in DISK_COUNTERS.items()
     ),
     *(
-        NativeMetric(metric, f"psutil.net_io_counters().{field}", _RATE)
+        NativeMetric(metric, f"psutil.net_io_counters().{field}", INTERFACE_NOTE)
         for metric, field in INTERFACE_COUNTERS.items()
     ),
     NativeMetric("storage_free_bytes", "psutil.disk_usage().free"),

@@ -24,7 +24,12 @@ from data_collector.collectors.host.session import read_local
 from data_collector.machine import Reading, rates
 from optiinfra.accounts import Account
 from optiinfra.domain import Gap, GapReason, Kind, Resource, Scope, Series, Window
-from optiinfra.errors import OptiInfraError, TransientError
+from optiinfra.errors import (
+    OptiInfraError,
+    ThrottledError,
+    TransientError,
+    UnsupportedError,
+)
 from optiinfra.provider import Check, Timing
 
 #: A machine can only be read now.
@@ -129,8 +134,8 @@ class HostProvider:
     ) -> Iterator[Series | Gap]:
         """The machine as it is now, stamped with the last bucket of the window.
 
-        A machine that stopped answering gets availability 0 before the TransientError,
-        where this process has seen it answer; nobody knows the id of one never seen.
+        A target that stopped answering gets availability 0 before the TransientError, where
+        this process has seen it answer; nobody knows the id of one never seen.
         """
         if datetime.now(UTC) - window.end > LATENESS:
             yield Gap(GapReason.UNSUPPORTED, "a host can only be read now, not in the past")
@@ -139,8 +144,11 @@ class HostProvider:
         key = (account.customer_id, scope.name)
         try:
             previous, current = self._two_readings(account, scope)
+        except ThrottledError:
+            raise  # it answered
         except TransientError:
-            if (seen := self.memory.get(key)) is not None:
+            seen = self.memory.get(key)
+            if seen is not None and "target" in scope.attributes:
                 yield performance.availability(seen.machine, 0.0, stamp)
             raise
         yield from performance.normalise(current, rates(previous, current), stamp)
@@ -189,5 +197,16 @@ class HostProvider:
 
 
 def _read(account: Account, scope: Scope) -> Reading:
-    target = scope.attributes.get("target")
-    return node_exporter.scrape(target, account.calls) if target else read_local(account.calls)
+    """The scope's machine, now.
+
+    UnsupportedError where the scope is another worker's own machine: this one would be
+    stored under the other's name.
+    """
+    if target := scope.attributes.get("target"):
+        return node_exporter.scrape(target, account.calls)
+    if not scope.name.endswith(f"/{socket.gethostname()}"):
+        raise UnsupportedError(
+            f"{scope.name} can only be read on that machine; run node_exporter there and name "
+            "it in targets"
+        )
+    return read_local(account.calls)

@@ -1,0 +1,60 @@
+"""The resource agent as a process of its own: `python -m resource_agent.main`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from optiinfra.collector_client import CollectorClient
+from optiinfra.logging import configure_logging
+from optiinfra.settings import Settings, load_settings
+from optiinfra.web.app import create_service
+from optiinfra.web.process import serve
+from optiinfra_database import Store, connect
+from optiinfra_database.directory import Directory
+from resource_agent.api.resource_routes_v2 import create_router
+from resource_agent.readers.resource_reader import ResourceReader
+
+PORT = 8003
+
+
+def create_routers(settings: Settings, store: Store, collector: CollectorClient) -> list[APIRouter]:
+    """The service's routes over this store, for its own app or for one that has more."""
+    return [create_router(ResourceReader(store), collector, settings.retention)]
+
+
+def create_app(settings: Settings, store: Store, collector: CollectorClient) -> FastAPI:
+    """The service over this store; it closes the collector client when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await collector.aclose()
+
+    return create_service(
+        title="OptiInfra resource agent",
+        description="Inventory of customers' fleets, and what changed in it.",
+        routers=create_routers(settings, store, collector),
+        settings=settings,
+        readiness={"store": store.ping},
+        directory=Directory(store),
+        lifespan=lifespan,
+    )
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = load_settings()
+    configure_logging(settings.log_format)
+    store = connect(settings.store.get_secret_value(), create_database=False)
+    try:
+        app = create_app(settings, store, CollectorClient(settings.data_collector_url))
+        serve(app, settings, port=PORT)
+    finally:
+        store.close()
+
+
+if __name__ == "__main__":
+    main()
