@@ -7,14 +7,31 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
-from resource_agent.main import create_app
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
 from schemathesis.schemas import BaseSchema
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from support.inventory import ACCOUNT, announce, list_scope, resource
 
 from optiinfra.collector_client import CollectorClient
 from optiinfra.settings import Settings
 from optiinfra_database import Store
+from resource_agent.main import create_app
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
 
 
 @pytest.fixture
@@ -36,17 +53,17 @@ def document(store: Store) -> BaseSchema:
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
-schema = schemathesis.pytest.from_fixture("document")
+def test_every_answer_is_documented(document: BaseSchema, subtests: pytest.Subtests) -> None:
+    operations = [found.ok() for found in document.get_all_operations()]
+    assert len(operations) == 9
+    for operation in operations:
 
+        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(case=st.one_of(*(operation.as_strategy(generation_mode=m) for m in GenerationMode)))
+        def is_documented(case: schemathesis.Case) -> None:
+            if "customer_id" in case.path_parameters:
+                case.path_parameters |= {"customer_id": "acme", "provider": "all"}
+            case.call_and_validate(checks=CHECKS)
 
-@schema.parametrize()
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-def test_every_answer_is_documented(case: schemathesis.Case) -> None:
-    if "customer_id" in case.path_parameters:
-        case.path_parameters["customer_id"] = "acme"
-        case.path_parameters["provider"] = "all"
-    case.call_and_validate()
+        with subtests.test(operation.label):
+            is_documented()

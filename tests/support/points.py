@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+
 from optiinfra.catalog import METRICS
 from optiinfra_database import Store
 from optiinfra_database.directory import Directory

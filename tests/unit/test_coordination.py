@@ -11,13 +11,12 @@ from datetime import timedelta
 
 import pytest
 
-from data_collector.coordination import (
-    Coordination,
-    MemoryCoordination,
-    RedisCoordination,
-    connect_coordination,
-)
-from optiinfra.errors import BrokerUnavailableError
+from data_collector.coordination import Coordination, connect_coordination
+from data_collector.coordination.contract import PATIENCE_SECONDS
+from data_collector.coordination.memory import MemoryBudgets, MemoryCoordination
+from data_collector.coordination.over_redis import RedisBudgets, RedisCoordination
+from optiinfra.calls import Limit, Limiter
+from optiinfra.errors import BrokerUnavailableError, ThrottledError
 
 LONG = timedelta(minutes=5)
 
@@ -108,3 +107,68 @@ def test_a_redis_that_is_away_is_told_as_such():
     away = RedisCoordination(f"redis://127.0.0.1:{port}/0")
     with pytest.raises(BrokerUnavailableError):
         away.acquire("x", "me", LONG)
+
+
+LIMIT = Limit("vultr/source-address", per_second=100.0)
+
+
+class Sleeps(list[float]):
+    """Remembers how long a caller was made to wait, without waiting."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def budgets(request: pytest.FixtureRequest) -> tuple[Limiter, Sleeps]:
+    sleeps = Sleeps()
+    if request.param == "memory":
+        return MemoryBudgets(clock=lambda: 0.0, sleep=sleeps), sleeps
+    import redis
+
+    url = request.getfixturevalue("redis_url")
+    redis.Redis.from_url(url).flushall()
+    return RedisBudgets(url, sleep=sleeps), sleeps
+
+
+def test_calls_are_spread_at_the_limits_pace(budgets):
+    limiter, sleeps = budgets
+    for _ in range(50):
+        limiter.wait(LIMIT)
+    assert sleeps[0] == 0
+    # Over Redis real time passes meanwhile, so a turn may be nearer, never further.
+    assert 0.2 < sleeps[-1] <= 0.49 + 1e-6
+    assert sleeps == sorted(sleeps)
+
+
+def test_a_throttled_limit_pauses_halves_its_pace_and_recovers_slowly(budgets):
+    limiter, sleeps = budgets
+    limiter.throttled(LIMIT, timedelta(seconds=5))
+    limiter.wait(LIMIT)
+    limiter.wait(LIMIT)
+    assert 4.5 < sleeps[0] <= 5
+    assert sleeps[1] - sleeps[0] > 0.015, "the pace is half of 100 a second"
+    for _ in range(20):
+        limiter.succeeded(LIMIT)
+    sleeps.clear()
+    limiter.wait(LIMIT)
+    limiter.wait(LIMIT)
+    assert sleeps[1] - sleeps[0] < 0.0101, "the pace is the limit's again"
+
+
+def test_who_would_wait_too_long_is_told_and_others_limits_are_untouched(budgets):
+    limiter, sleeps = budgets
+    limiter.throttled(LIMIT, timedelta(seconds=PATIENCE_SECONDS + 5))
+    with pytest.raises(ThrottledError, match="vultr/source-address"):
+        limiter.wait(LIMIT)
+    limiter.wait(Limit("aws/1/us-east-1/ec2", 100.0))
+    assert sleeps[-1] == 0
+
+
+def test_however_often_throttled_a_limit_still_moves(budgets):
+    limiter, sleeps = budgets
+    for _ in range(50):
+        limiter.throttled(LIMIT, None)
+    limiter.wait(LIMIT)
+    limiter.wait(LIMIT)
+    assert sleeps[-1] <= 64 / 100 + 1e-6

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from optiinfra.errors import StoreUnavailableError
 from optiinfra.web.formats import Format, FormatQuery, negotiate, stream
 

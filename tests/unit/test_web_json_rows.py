@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from optiinfra_database.json_rows import JsonRows, column, json_row, plain_row
 
 COLUMNS = [

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
+
 from optiinfra.domain import Window
 from optiinfra.web.paging import Cursor, PageQuery, decode_cursor, encode_cursor, question
 from optiinfra.web.problems import Problem
@@ -17,7 +19,7 @@ ASKED = question("/api/v2/performance/acme/aws/metrics", PageQuery())
 
 
 class FilteredQuery(PageQuery):
-    metric: list[str] = []
+    metric: list[str] = Field(default_factory=list)
 
 
 keys = st.tuples(st.integers(0, 2**32 - 1), st.text(), st.text())

@@ -30,13 +30,19 @@ class Directory:
     def providers(self, customer_id: str) -> Sequence[str]:
         """The providers of a customer, sorted; empty for an unknown customer."""
         with self._lock:
-            age = time.monotonic() - self._read_at
-            known = self._providers.get(customer_id, [])
-            if age > _FRESH_SECONDS or (not known and age > _MISS_SECONDS):
+            known = self.cached(customer_id)
+            if known is None:
                 self._providers = self._read()
                 self._read_at = time.monotonic()
                 known = self._providers.get(customer_id, [])
             return known
+
+    def cached(self, customer_id: str) -> Sequence[str] | None:
+        """What `providers` would say without asking the store; None when it would ask."""
+        age = time.monotonic() - self._read_at
+        known = self._providers.get(customer_id, [])
+        stale = age > _FRESH_SECONDS or (not known and age > _MISS_SECONDS)
+        return None if stale else known
 
     def announce(self, accounts: Sequence[tuple[str, str, str]]) -> None:
         """Record (customer, provider, account) triples; one that has gone stays known,

@@ -1,5 +1,9 @@
 -- One row per settled or provisional point. Read with FINAL: the newest collected_at of a
 -- key wins, so collecting a window again changes nothing but what was corrected.
+-- Real series repeat whole values, which ZSTD finds and coders of floats (ALP, Gorilla, FPC,
+-- Delta) hide: those are 25 to 60 % larger. ZSTD(9) against ZSTD(3) is 7 to 9 % smaller, decodes
+-- as fast and costs an eighth of the insert rate; from ZSTD(12) on inserts halve. Levels below
+-- 6 do not see that the series of a run share their collected_at.
 CREATE TABLE performance_metrics
 (
     timestamp     DateTime('UTC')        CODEC(Delta, ZSTD(1)),
@@ -10,11 +14,11 @@ CREATE TABLE performance_metrics
     resource_id   LowCardinality(String) CODEC(ZSTD(1)),
     resource_name LowCardinality(String) CODEC(ZSTD(1)),
     metric_name   LowCardinality(String) CODEC(ZSTD(1)),
-    metric_value  Float64                CODEC(ZSTD(3)),
+    metric_value  Float64                CODEC(ZSTD(9)),
     unit          LowCardinality(String) CODEC(ZSTD(1)),
     settled       Bool                   CODEC(ZSTD(1)),
     metadata      String                 CODEC(ZSTD(3)),
-    collected_at  DateTime('UTC')        CODEC(Delta, ZSTD(1))
+    collected_at  DateTime('UTC')        CODEC(Delta, ZSTD(6))
 )
 ENGINE = ReplacingMergeTree(collected_at)
 PARTITION BY toMonday(timestamp)
@@ -69,7 +73,7 @@ CREATE TABLE metrics_1h
     total       Float64                CODEC(ZSTD(3)),
     lowest      Float64                CODEC(ZSTD(3)),
     highest     Float64                CODEC(ZSTD(3)),
-    sketch      AggregateFunction(quantilesDD(0.01, 0.5, 0.95, 0.99), Float64) CODEC(ZSTD(1)),
+    sketch      AggregateFunction(quantilesDD(0.01, 0.5, 0.95, 0.99), Float64) CODEC(ZSTD(6)),
     resources   AggregateFunction(uniqCombined64(12), String) CODEC(ZSTD(1)),
     computed_at DateTime64(3, 'UTC')   CODEC(Delta, ZSTD(1))
 )
@@ -95,7 +99,7 @@ CREATE TABLE metrics_1d
     highest       Float64                CODEC(ZSTD(3)),
     last_value    Float64                CODEC(ZSTD(3)),
     last_at       DateTime('UTC')        CODEC(Delta, ZSTD(1)),
-    sketch        AggregateFunction(quantilesDD(0.01, 0.5, 0.95, 0.99), Float64) CODEC(ZSTD(1)),
+    sketch        AggregateFunction(quantilesDD(0.01, 0.5, 0.95, 0.99), Float64) CODEC(ZSTD(6)),
     computed_at   DateTime64(3, 'UTC')   CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(computed_at)

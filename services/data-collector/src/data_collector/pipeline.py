@@ -20,7 +20,7 @@ from data_collector.storage.inventory_writer import InventoryWriter
 from data_collector.storage.report import WriteReport
 from data_collector.storage.run_ledger import Outcome, Run, RunLedger
 from optiinfra.accounts import Account
-from optiinfra.calls import Calls
+from optiinfra.calls import Calls, Limiter
 from optiinfra.domain import Gap, GapReason, Kind, Scope, ScopeStatus, Window
 from optiinfra.errors import DeniedError, OptiInfraError, ThrottledError, UnsupportedError
 from optiinfra.provider import Provider
@@ -48,8 +48,10 @@ class Pipeline:
         writer: ClickHouseWriter,
         inventory: InventoryWriter,
         retention: timedelta,
+        limiter: Limiter | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._limiter = limiter
         self._ledger = ledger
         self._writer = writer
         self._inventory = inventory
@@ -96,7 +98,7 @@ class Pipeline:
         window: Window,
         watermark: datetime | None,
     ) -> Outcome:
-        attempt = _Attempt(account, started_at=self._now())
+        attempt = _Attempt(account, self._limiter, started_at=self._now())
         series = attempt.items(lambda counted: provider.collect_performance(counted, scope, window))
         report = self._writer.write_performance_metrics(account, series, timing=provider.timing)
         if attempt.complete and _moves_watermark(run, provider, window, watermark):
@@ -104,7 +106,7 @@ class Pipeline:
         return self._record(run, provider, scope, attempt, report, window, watermark)
 
     def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
-        attempt = _Attempt(account, started_at=self._now())
+        attempt = _Attempt(account, self._limiter, started_at=self._now())
         seen_at = attempt.started_at.replace(microsecond=0)
         found = list(attempt.items(lambda counted: provider.list_resources(counted, scope)))
         report = WriteReport()
@@ -161,9 +163,9 @@ class Pipeline:
 class _Attempt:
     """One pass over what a provider yields: its items, its gaps, its error, its calls."""
 
-    def __init__(self, account: Account, started_at: datetime) -> None:
+    def __init__(self, account: Account, limiter: Limiter | None, *, started_at: datetime) -> None:
         self.started_at = started_at
-        self.calls = Calls()
+        self.calls = Calls(limiter)
         self.gaps: list[Gap] = []
         self.error: Exception | None = None
         self._account = replace(account, calls=self.calls)

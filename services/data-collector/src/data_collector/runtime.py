@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from data_collector.coordination import connect_coordination
+from data_collector.coordination import connect_budgets, connect_coordination
 from data_collector.pipeline import Pipeline
 from data_collector.runs import Runs
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
@@ -44,11 +44,13 @@ class Runtime:
 def build_runtime(settings: Settings, store: Store) -> Runtime:
     """A runtime over an open, migrated store."""
     ledger = RunLedger(store)
+    broker = settings.broker.get_secret_value()
     pipeline = Pipeline(
         ledger=ledger,
         writer=ClickHouseWriter(store, retention=settings.retention),
         inventory=InventoryWriter(store),
         retention=settings.retention,
+        limiter=connect_budgets(broker),
     )
     return Runtime(
         settings=settings,
@@ -60,7 +62,7 @@ def build_runtime(settings: Settings, store: Store) -> Runtime:
         runs=Runs(
             ledger=ledger,
             pipeline=pipeline,
-            coordination=connect_coordination(settings.broker.get_secret_value()),
+            coordination=connect_coordination(broker),
             interval=settings.collect_interval,
         ),
     )

@@ -7,7 +7,7 @@ is checked there, so no route can forget it. A route that learns of a customer o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Protocol, cast
 import jwt
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError, field_validator
+from starlette.concurrency import run_in_threadpool
 
 from optiinfra.errors import ConfigError
 from optiinfra.settings import Settings
@@ -30,7 +31,11 @@ class Directory(Protocol):
     """Knows customers and their providers."""
 
     def providers(self, customer_id: str) -> Sequence[str]:
-        """The providers of a customer; empty for an unknown one."""
+        """The providers of a customer; empty for an unknown one. May take a while."""
+        ...
+
+    def cached(self, customer_id: str) -> Sequence[str] | None:
+        """The same where it is known at once, None where it is not."""
         ...
 
 
@@ -86,34 +91,51 @@ class Access:
 
 
 #: The principal behind an Authorization header; raises a 401 or 503 problem.
-Authenticator = Callable[[str | None], Principal]
+Authenticator = Callable[[str | None], Awaitable[Principal]]
 
 
 def create_authenticator(settings: Settings) -> Authenticator:
     """How this process tells who asks."""
     if settings.auth == "none":
         everyone = Principal("anonymous", frozenset({EVERY_CUSTOMER}), Role.OWNER)
-        return lambda _authorization: everyone
+        return lambda _authorization: _at_once(everyone)
     if settings.jwt_jwks_url:
         keys = jwt.PyJWKClient(settings.jwt_jwks_url, lifespan=_KEYS_FRESH_SECONDS, timeout=5)
-        return _bearer(lambda token: keys.get_signing_key_from_jwt(token).key, ["RS256", "ES256"])
+        check = _bearer(lambda token: keys.get_signing_key_from_jwt(token).key, ["RS256", "ES256"])
+        # The keys may have to be fetched first.
+        return lambda authorization: run_in_threadpool(check, authorization)
     secret = _secret(settings)
-    return _bearer(lambda _token: secret, ["HS256"])
+    check = _bearer(lambda _token: secret, ["HS256"])
+    return lambda authorization: _at_once(check(authorization))
 
 
-def create_guard(authenticate: Authenticator, directory: Directory) -> Callable[[Request], None]:
-    """The dependency before every route: authenticates, then checks what is asked for."""
+def create_guard(
+    authenticate: Authenticator, directory: Directory
+) -> Callable[[Request], Awaitable[None]]:
+    """The dependency before every route: authenticates, then checks what is asked for.
+
+    It runs on the event loop, which saves every request a thread, and leaves it only for
+    what may block.
+    """
 
     async def guard(request: Request) -> None:
-        access = Access(authenticate(request.headers.get("authorization")), directory)
+        principal = await authenticate(request.headers.get("authorization"))
+        access = Access(principal, directory)
         request.state.access = access
         asked = request.path_params.get("customer_id")
         customers = [asked] if asked is not None else request.query_params.getlist("customer_id")
         provider = request.path_params.get("provider", request.query_params.get("provider"))
         for customer_id in customers:
-            access.require(customer_id, provider)
+            if directory.cached(customer_id) is None:
+                await run_in_threadpool(access.require, customer_id, provider)
+            else:
+                access.require(customer_id, provider)
 
     return guard
+
+
+async def _at_once(principal: Principal) -> Principal:
+    return principal
 
 
 async def _access(request: Request) -> Access:
@@ -158,7 +180,9 @@ class _Claims(BaseModel):
         return names[value]
 
 
-def _bearer(key_for: Callable[[str], Any], algorithms: list[str]) -> Authenticator:
+def _bearer(
+    key_for: Callable[[str], Any], algorithms: list[str]
+) -> Callable[[str | None], Principal]:
     def authenticate(authorization: str | None) -> Principal:
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:

@@ -38,7 +38,6 @@ _TOTALS = [
     column(
         "collected_until", "Nullable(DateTime('UTC'))", "nullIf(min(until), toDateTime(0, 'UTC'))"
     ),
-    column("gaps", "UInt64", "sum(length(gaps_found))"),
 ]
 
 _SCOPE = "provider, account_id, scope"
@@ -52,28 +51,15 @@ _MOMENTARY = "dateDiff('second', window_start, window_end) < {interval:UInt32}"
 
 # One row per scope that was ever collected, from one reading of the ledger. `near` are the
 # covered windows that can matter: a hole opens where the next of them starts later than all
-# before it end. The last failed attempt that touches a hole explains it.
-_HOLES_BY_SCOPE = f"""
-    SELECT {_SCOPE}, until, windows_collected,
+# before it end.
+_HOLES = f"""
+    SELECT {_SCOPE}, until, last_read, windows_collected, near_windows, failures,
         arrayFilter(hole -> hole.1 < hole.2, arrayMap(
             hole -> (greatest(hole.1, range_start), hole.2),
             arrayPushFront(holes_between, (range_start, if(near_windows > 0, near_from, range_end)))
         )) AS holes,
-        arrayMap(hole -> arrayLast(
-            failure -> failure.1 < hole.2 AND failure.2 > hole.1, failures
-        ) AS failure, holes) AS explanations,
-        arrayMap((hole, failure) -> (
-            hole.1, hole.2,
-            multiIf(
-                failure.4 != '', failure.4,
-                hole.2 = range_end AND near_windows > 0 AND until <= hole.1
-                    AND last_read + 2 * {{interval:UInt32}} >= range_end,
-                'not_yet_published',
-                'not_collected'
-            ),
-            CAST(NULL, 'Nullable(String)'), CAST(NULL, 'Nullable(String)'),
-            nullIf(failure.5, '')
-        ), holes, explanations) AS scope_gaps
+        1 - arraySum(hole -> dateDiff('second', hole.1, hole.2), holes)
+            / dateDiff('second', range_start, range_end) AS covered_ratio
     FROM (
         SELECT {_SCOPE}, max(collected_until) AS until, maxIf(finished_at, covers) AS last_read,
             countIf(covers AND {_OVERLAPS}) AS windows_collected,
@@ -105,6 +91,28 @@ _HOLES_BY_SCOPE = f"""
         )
         GROUP BY {_SCOPE}
     )
+"""
+
+# The last failed attempt that touches a hole explains it. At the end of the range a hole is
+# what the provider has not published, provided that it was asked of late.
+_EXPLAINED = f"""
+    SELECT {_SCOPE}, until, windows_collected, covered_ratio,
+        arrayMap(hole -> arrayLast(
+            failure -> failure.1 < hole.2 AND failure.2 > hole.1, failures
+        ), holes) AS explanations,
+        arrayMap((hole, failure) -> (
+            hole.1, hole.2,
+            multiIf(
+                failure.4 != '', failure.4,
+                hole.2 = range_end AND near_windows > 0 AND until <= hole.1
+                    AND last_read + 2 * {{interval:UInt32}} >= range_end,
+                'not_yet_published',
+                'not_collected'
+            ),
+            CAST(NULL, 'Nullable(String)'), CAST(NULL, 'Nullable(String)'),
+            nullIf(failure.5, '')
+        ), holes, explanations) AS gaps_found
+    FROM ({_HOLES})
 """
 
 # Gaps below the scope. The read with the latest start at or before a gap's is, on any
@@ -140,7 +148,7 @@ _GAPS_WITHIN_SCOPE = f"""
                           AND status IN ('ok', 'partial') AND {_OVERLAPS}
                         GROUP BY {_SCOPE}, window_start
                     ) AS r ON {_SAME_SCOPE} AND l.window_start >= r.read_from
-                    WHERE NOT (read_to >= window_end AND read_by != run_id AND read_at > recorded_at)
+                    WHERE read_to < window_end OR read_by = run_id OR read_at <= recorded_at
                 )
             )
         )
@@ -149,13 +157,15 @@ _GAPS_WITHIN_SCOPE = f"""
     GROUP BY {_SCOPE}
 """
 
-_BY_SCOPE = f"""
+_ANY_WITHIN_SCOPE = f"""
     WITH {_RANGE}
+    SELECT count() FROM collection_gaps WHERE {_OF_CUSTOMER} AND {_OVERLAPS}
+"""
+_EVERY_GAP = f"""
     SELECT l.provider AS provider, l.account_id AS account_id, l.scope AS scope, until,
-        windows_collected, arraySort(arrayConcat(scope_gaps, inner_gaps)) AS gaps_found,
-        1 - arraySum(hole -> dateDiff('second', hole.1, hole.2), holes)
-            / dateDiff('second', range_start, range_end) AS covered_ratio
-    FROM ({_HOLES_BY_SCOPE}) AS l LEFT JOIN ({_GAPS_WITHIN_SCOPE}) AS r ON {_SAME_SCOPE}
+        windows_collected, covered_ratio,
+        arraySort(arrayConcat(l.gaps_found, inner_gaps)) AS gaps_found
+    FROM ({_EXPLAINED}) AS l LEFT JOIN ({_GAPS_WITHIN_SCOPE}) AS r ON {_SAME_SCOPE}
 """
 
 
@@ -168,21 +178,32 @@ class CoverageReader:
 
     def get_coverage(self, customer_id: str, providers: Sequence[str], window: Window) -> JsonRows:
         """Per scope: until when it is collected, which share of the window is, and its gaps."""
-        sql = f"SELECT {json_row(_COVERAGE)} FROM ({_BY_SCOPE}) ORDER BY {_SCOPE}"
-        return self._rows(sql, customer_id, providers, window)
+        params = self._params(customer_id, providers, window)
+        scopes = _EVERY_GAP if self._any_within_scope(params) else _EXPLAINED
+        return self._rows(
+            f"WITH {_RANGE} SELECT {json_row(_COVERAGE)} FROM ({scopes}) ORDER BY {_SCOPE}", params
+        )
 
     def get_coverage_totals(
         self, customer_id: str, providers: Sequence[str], window: Window
     ) -> JsonRows:
         """One row: the mean share of the window that is covered over all scopes, until when
         every scope is collected, and the number of gaps."""
-        sql = f"SELECT {json_row(_TOTALS)} FROM ({_BY_SCOPE})"
-        return self._rows(sql, customer_id, providers, window)
+        params = self._params(customer_id, providers, window)
+        scopes, gaps = _HOLES, "holes"
+        if self._any_within_scope(params):
+            scopes, gaps = _EVERY_GAP, "gaps_found"
+        totals = [*_TOTALS, column("gaps", "UInt64", f"sum(length({gaps}))")]
+        return self._rows(f"WITH {_RANGE} SELECT {json_row(totals)} FROM ({scopes})", params)
 
-    def _rows(
-        self, sql: str, customer_id: str, providers: Sequence[str], window: Window
-    ) -> JsonRows:
-        params: dict[str, Any] = {
+    def _any_within_scope(self, params: dict[str, Any]) -> bool:
+        # Most ranges have none, and planning the statement that looks for them costs more
+        # than running it.
+        ((count,),) = self._store.query(_ANY_WITHIN_SCOPE, params)
+        return bool(count)
+
+    def _params(self, customer_id: str, providers: Sequence[str], window: Window) -> dict[str, Any]:
+        return {
             "customer_id": customer_id,
             "providers": list(providers),
             "start": epoch(window.start),
@@ -190,4 +211,6 @@ class CoverageReader:
             "interval": self._interval,
             "patience": self._interval * 3 // 2,
         }
+
+    def _rows(self, sql: str, params: dict[str, Any]) -> JsonRows:
         return JsonRows(self._store.query_bytes(sql, params, format="TSVRaw"))

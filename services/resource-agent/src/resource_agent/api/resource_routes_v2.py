@@ -60,6 +60,7 @@ def _add_trigger(router: APIRouter, collector: CollectorClient) -> None:
         "/trigger-collection",
         status_code=202,
         response_model=TriggerAnswer,
+        responses=problem_responses(400),
         summary="List resources now",
     )
     async def trigger(

@@ -1,0 +1,135 @@
+"""Agreement between processes, over Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import redis
+
+from data_collector.coordination.contract import (
+    PATIENCE_SECONDS,
+    RECOVERY,
+    SLOWEST,
+    have_patience,
+)
+from optiinfra.calls import Limit
+from optiinfra.errors import BrokerUnavailableError
+
+
+class RedisCoordination:
+    """For several processes; raises BrokerUnavailableError when Redis does not answer."""
+
+    _RELEASE = """
+    if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
+    return 0
+    """
+
+    def __init__(self, url: str) -> None:
+        self._redis = _connect(url)
+        self._release = self._redis.register_script(self._RELEASE)
+
+    def acquire(self, name: str, owner: str, lifetime: timedelta) -> str:
+        with _named_errors():
+            # SET ... NX GET answers with the holder before, or nothing when it was free.
+            holder = self._redis.set(_key("lock", name), owner, nx=True, get=True, px=lifetime)
+            return str(holder) if holder else owner
+
+    def release(self, name: str, owner: str) -> None:
+        with _named_errors():
+            self._release(keys=[_key("lock", name)], args=[owner])
+
+    def expect(self, run_id: str, scopes: list[str], lifetime: timedelta) -> None:
+        with _named_errors(), self._redis.pipeline() as pipe:
+            pipe.sadd(_key("waiting", run_id), *scopes)
+            pipe.pexpire(_key("waiting", run_id), lifetime)
+            pipe.execute()
+
+    def finished(self, run_id: str, scope: str) -> bool:
+        with _named_errors(), self._redis.pipeline() as pipe:
+            pipe.srem(_key("waiting", run_id), scope)
+            pipe.scard(_key("waiting", run_id))
+            removed, left = pipe.execute()
+            return bool(removed) and not left
+
+    def stop(self, run_id: str, why: str) -> None:
+        with _named_errors():
+            self._redis.set(_key("stopped", run_id), why, nx=True, px=timedelta(hours=2))
+
+    def stopped(self, run_id: str) -> str:
+        with _named_errors():
+            return str(self._redis.get(_key("stopped", run_id)) or "")
+
+
+class RedisBudgets:
+    """Paces the calls of every worker together; satisfies `optiinfra.calls.Limiter`.
+
+    The arithmetic of MemoryBudgets runs inside Redis, by its clock, in one step.
+    """
+
+    _SCRIPT = """
+    local now = redis.call('TIME')
+    now = now[1] + now[2] / 1000000
+    local known = redis.call('HMGET', KEYS[1], 'pace', 'free_at')
+    local limit = tonumber(ARGV[2])
+    local pace = tonumber(known[1] or limit)
+    local free_at = tonumber(known[2] or now)
+    local wait = 0
+    if ARGV[1] == 'wait' then
+        wait = math.max(free_at - now, 0)
+        if wait > tonumber(ARGV[3]) then return tostring(wait) end
+        free_at = now + wait + 1 / pace
+    elseif ARGV[1] == 'throttled' then
+        pace = math.max(pace / 2, limit * tonumber(ARGV[4]))
+        free_at = math.max(free_at, now + tonumber(ARGV[3]))
+    else
+        pace = math.min(pace + limit * tonumber(ARGV[3]), limit)
+    end
+    redis.call('HSET', KEYS[1], 'pace', tostring(pace), 'free_at', string.format('%.6f', free_at))
+    redis.call('EXPIRE', KEYS[1], 3600)
+    return tostring(wait)
+    """
+
+    def __init__(self, url: str, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._redis = _connect(url)
+        self._step = self._redis.register_script(self._SCRIPT)
+        self._sleep = sleep
+
+    def wait(self, limit: Limit) -> None:
+        seconds = self._do(limit, "wait", PATIENCE_SECONDS)
+        have_patience(limit, seconds)
+        self._sleep(seconds)
+
+    def throttled(self, limit: Limit, retry_after: timedelta | None) -> None:
+        pause = retry_after.total_seconds() if retry_after else 0.0
+        self._do(limit, "throttled", pause, SLOWEST)
+
+    def succeeded(self, limit: Limit) -> None:
+        self._do(limit, "succeeded", RECOVERY)
+
+    def _do(self, limit: Limit, what: str, *numbers: float) -> float:
+        with _named_errors():
+            answer = self._step(
+                keys=[_key("budget", limit.name)], args=[what, limit.per_second, *numbers]
+            )
+        return float(answer)
+
+
+def _connect(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url, decode_responses=True, socket_connect_timeout=3, socket_timeout=5
+    )
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise BrokerUnavailableError("the broker does not answer") from error
+
+
+def _key(*parts: str) -> str:
+    return ":".join(("optiinfra", *parts))

@@ -1,0 +1,164 @@
+"""Latency of every reading endpoint over HTTP, beside the bare statements that it runs."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import quote, urlencode
+
+import uvicorn
+from benchmarks.load import CUSTOMER, PROVIDER
+from fastapi import FastAPI
+from optiinfra.collector_client import CollectorClient
+from optiinfra.domain import iso
+from optiinfra.settings import Settings
+from optiinfra_database import Store
+from performance_agent.main import create_app as performance_app
+from resource_agent.main import create_app as resource_app
+
+_WARM_UP = 3
+#: Endpoints whose answer over a fixed customer and window must not slow down with the store.
+STEADY = ("latest", "summary 24 h", "trends 24 h", "trends 7 d", "summary 7 d", "resources list")
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """One endpoint at one size, in seconds; `bare` are its statements alone."""
+
+    name: str
+    p50: float
+    p95: float
+    bare_p50: float
+    bare_p95: float
+    statements: int
+    answer_bytes: int
+
+
+def measure(store: Store, *, end: datetime, rounds: int) -> list[Latency]:
+    """Every endpoint in turn, requests and bare statements interleaved."""
+    settings = Settings()
+    ((resource_id,),) = store.query(
+        "SELECT min(resource_id) FROM resources_latest WHERE customer_id = {customer:String}",
+        {"customer": CUSTOMER},
+    )
+    latencies = []
+    for make, paths in (
+        (performance_app, _performance_paths(end, resource_id)),
+        (resource_app, _resource_paths(end, resource_id)),
+    ):
+        app = make(settings, store, CollectorClient("http://127.0.0.1:9"))
+        with _served(app) as port:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+            connection.connect()
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for name, path in paths.items():
+                latencies.append(_latency(store, connection, name, path, rounds))
+    return latencies
+
+
+def _performance_paths(end: datetime, resource_id: str) -> Mapping[str, str]:
+    base = f"/api/v2/performance/{CUSTOMER}/{PROVIDER}"
+    day, week = _window(end, 1), _window(end, 7)
+    return {
+        "metrics": f"{base}/metrics?{urlencode(day)}",
+        "metrics of one resource 7 d": f"{base}/metrics?"
+        + urlencode(week | {"resource_id": resource_id, "limit": 10_000}),
+        "latest": f"{base}/latest",
+        "trends 24 h": f"{base}/trends?{urlencode(day)}",
+        "trends 7 d": f"{base}/trends?{urlencode(week)}",
+        "trends by resource 24 h, 1 h": f"{base}/trends?"
+        + urlencode(day | {"group_by": "resource", "interval": "1h", "limit": 10_000}),
+        "by-resource 24 h": f"{base}/by-resource?{urlencode(day)}",
+        "by-resource 7 d": f"{base}/by-resource?{urlencode(week)}",
+        "summary 24 h": f"{base}/summary?{urlencode(day)}",
+        "summary 7 d": f"{base}/summary?{urlencode(week)}",
+        "coverage": f"{base}/coverage?{urlencode(day)}",
+    }
+
+
+def _resource_paths(end: datetime, resource_id: str) -> Mapping[str, str]:
+    base = f"/api/v2/resources/{CUSTOMER}/{PROVIDER}"
+    as_of = iso(end - timedelta(days=2))
+    return {
+        "resources list": f"{base}/list",
+        "resources list as of 2 d ago": f"{base}/list?{urlencode({'as_of': as_of})}",
+        "one resource": f"{base}/{quote(resource_id)}",
+        "resources by-type": f"{base}/by-type",
+        "resource changes": f"{base}/changes?{urlencode(_window(end, 7))}",
+        "resources summary": f"{base}/summary",
+    }
+
+
+def _window(end: datetime, days: int) -> dict[str, Any]:
+    return {"start": iso(end - timedelta(days=days)), "end": iso(end)}
+
+
+def _latency(
+    store: Store, connection: http.client.HTTPConnection, name: str, path: str, rounds: int
+) -> Latency:
+    for _ in range(_WARM_UP):
+        _get(connection, path)
+    with (
+        patch.object(store, "query", wraps=store.query) as query,
+        patch.object(store, "query_bytes", wraps=store.query_bytes) as query_bytes,
+    ):
+        answer = _get(connection, path)
+    statements = [(store.query, call) for call in query.call_args_list]
+    statements += [(store.query_bytes, call) for call in query_bytes.call_args_list]
+    served, bare = [], []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        _get(connection, path)
+        served.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for run, call in statements:
+            run(*call.args, **call.kwargs)
+        bare.append(time.perf_counter() - started)
+    return Latency(
+        name,
+        p50=median(served),
+        p95=_p95(served),
+        bare_p50=median(bare),
+        bare_p95=_p95(bare),
+        statements=len(statements),
+        answer_bytes=len(answer),
+    )
+
+
+def _p95(times: Sequence[float]) -> float:
+    return sorted(times)[int(len(times) * 0.95)]
+
+
+def _get(connection: http.client.HTTPConnection, path: str) -> bytes:
+    connection.request("GET", path)
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != http.client.OK:
+        raise RuntimeError(f"{path} answered {response.status}: {body[:500]!r}")
+    return body
+
+
+@contextmanager
+def _served(app: FastAPI) -> Iterator[int]:
+    """The app behind uvicorn in a thread, as its own process would serve it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    # asyncio does so itself for a port that it opens, not for a socket made like this one.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()

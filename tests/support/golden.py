@@ -1,0 +1,17 @@
+"""Golden files: what a generated text was when somebody last looked at it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+
+
+def hold_against_golden(name: str, text: str) -> None:
+    """Compare with `tests/golden/<name>`; with OPTIINFRA_WRITE_GOLDEN set, write it first."""
+    path = GOLDEN / name
+    if os.environ.get("OPTIINFRA_WRITE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert path.is_file(), f"{path} is missing; make golden writes it"
+    assert text == path.read_text(encoding="utf-8"), f"{name} differs; see make golden"
