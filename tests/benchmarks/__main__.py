@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import endpoints, load, memory, storage, writer
 from benchmarks.endpoints import STEADY, Latency
-from benchmarks.report import Row, at_most, markdown
+from benchmarks.report import Row, at_most, both_at_most, markdown
 from benchmarks.sources import Source, load_bitbrains, load_nab
 from optiinfra_database import Store, connect, migrate
 
@@ -54,7 +54,7 @@ def _options() -> argparse.Namespace:
         default=[1.0, 10.0, 50.0],
         help="millions of points that the endpoints are measured over (default 1,10,50)",
     )
-    parser.add_argument("--rounds", type=int, default=30, help="repetitions of each figure")
+    parser.add_argument("--rounds", type=int, default=40, help="repetitions of each figure")
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--data", type=Path, default=_DATA, help="folder of nab and bitbrains")
     parser.add_argument("--output", type=Path, help="a file for the table")
@@ -100,9 +100,10 @@ def _endpoints(
 
 
 def _latency_row(size: float, one: Latency) -> Row:
-    return at_most(
+    return both_at_most(
         f"{one.name} at {size:g} M / its {one.statements} bare statements",
         one.p50 / one.bare_p50,
+        one.p95 / one.bare_p95,
         1.3,
         f"p50 {one.p50 * 1e3:.1f} / {one.bare_p50 * 1e3:.1f} ms, "
         f"p95 {one.p95 * 1e3:.1f} / {one.bare_p95 * 1e3:.1f} ms, "
@@ -110,14 +111,13 @@ def _latency_row(size: float, one: Latency) -> Row:
     )
 
 
-def _growth(
-    before: tuple[float, list[Latency]], after: tuple[float, list[Latency]]
-) -> list[Row]:
+def _growth(before: tuple[float, list[Latency]], after: tuple[float, list[Latency]]) -> list[Row]:
     smaller = {one.name: one for one in before[1]}
     return [
-        at_most(
-            f"{one.name}, growth {before[0]:g} M to {after[0]:g} M",
+        both_at_most(
+            f"{one.name}, growth from {before[0]:g} M to {after[0]:g} M",
             one.p50 / smaller[one.name].p50,
+            one.p95 / smaller[one.name].p95,
             1.5,
             f"p50 {smaller[one.name].p50 * 1e3:.1f} to {one.p50 * 1e3:.1f} ms",
         )

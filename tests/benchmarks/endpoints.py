@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import http.client
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from statistics import median
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote, urlencode
 
 import uvicorn
-from benchmarks.load import CUSTOMER, PROVIDER
 from fastapi import FastAPI
+
+from benchmarks.load import CUSTOMER, PROVIDER
 from optiinfra.collector_client import CollectorClient
 from optiinfra.domain import iso
 from optiinfra.settings import Settings
@@ -46,6 +49,9 @@ class Latency:
 def measure(store: Store, *, end: datetime, rounds: int) -> list[Latency]:
     """Every endpoint in turn, requests and bare statements interleaved."""
     settings = Settings()
+    # What the load left behind is no garbage of a service.
+    gc.collect()
+    gc.freeze()
     ((resource_id,),) = store.query(
         "SELECT min(resource_id) FROM resources_latest WHERE customer_id = {customer:String}",
         {"customer": CUSTOMER},
@@ -112,17 +118,28 @@ def _latency(
         patch.object(store, "query_bytes", wraps=store.query_bytes) as query_bytes,
     ):
         answer = _get(connection, path)
-    statements = [(store.query, call) for call in query.call_args_list]
-    statements += [(store.query_bytes, call) for call in query_bytes.call_args_list]
-    served, bare = [], []
-    for _ in range(rounds):
-        started = time.perf_counter()
+    statements: list[Callable[[], object]] = [
+        partial(store.query, *call.args, **call.kwargs) for call in query.call_args_list
+    ]
+    statements += [
+        partial(store.query_bytes, *call.args, **call.kwargs) for call in query_bytes.call_args_list
+    ]
+
+    def ask() -> None:
         _get(connection, path)
-        served.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        for run, call in statements:
-            run(*call.args, **call.kwargs)
-        bare.append(time.perf_counter() - started)
+
+    def run_bare() -> None:
+        for statement in statements:
+            statement()
+
+    served: list[float] = []
+    bare: list[float] = []
+    for number in range(rounds):
+        attempts = [(ask, served), (run_bare, bare)]
+        for attempt, times in attempts if number % 2 else reversed(attempts):
+            started = time.perf_counter()
+            attempt()
+            times.append(time.perf_counter() - started)
     return Latency(
         name,
         p50=median(served),

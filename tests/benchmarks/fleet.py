@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
-from benchmarks.sources import STEP, Source
 from numpy.typing import NDArray
+
+from benchmarks.sources import STEP, Source
 from optiinfra.catalog.metrics import metric_named
 from optiinfra_database.tables import PERFORMANCE_METRICS
 
@@ -69,7 +71,7 @@ def replay(
     Without `last` each series lives for one lap, so that no value is replayed twice in it.
     """
     by_machine = [list(group) for _, group in groupby(sources, key=lambda source: source.machine)]
-    series = []
+    series: list[Replay] = []
     for number in range(machines):
         resource_id = _resource_id(provider, customer_id, number)
         for source in by_machine[number % len(by_machine)]:
@@ -142,12 +144,4 @@ def _resource_id(provider: str, customer_id: str, number: int) -> str:
             f"/subscriptions/{number % 97:08x}-0000-4000-8000-{number % 89:012x}/resourcegroups/"
             f"{customer_id}-production/providers/microsoft.compute/virtualmachines/vm-{number:06}"
         )
-    return f"i-{number:08x}{abs(hash_text(customer_id)) % 16**9:09x}"
-
-
-def hash_text(text: str) -> int:
-    """A number that is the same in every process, unlike `hash`."""
-    value = 14_695_981_039_346_656_037
-    for byte in text.encode():
-        value = (value ^ byte) * 1_099_511_628_211 % 2**64
-    return value
+    return f"i-{number:08x}0{crc32(customer_id.encode()):08x}"

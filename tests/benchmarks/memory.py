@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
+
 from benchmarks.report import Row
 
 _START_SECONDS = 60

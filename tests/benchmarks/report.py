@@ -18,7 +18,17 @@ class Row:
 
 def at_most(what: str, figure: float, target: float, detail: str) -> Row:
     """A figure that must not be larger than `target`."""
-    return Row(what, f"{figure:.2f} ({detail})", f"<= {target:g}", round(figure, 2) <= target)
+    return Row(what, f"{figure:.3f} ({detail})", f"<= {target:.3g}", figure <= target)
+
+
+def both_at_most(what: str, p50: float, p95: float, target: float, detail: str) -> Row:
+    """Two ratios of latencies, neither of which may be larger than `target`."""
+    return Row(
+        what,
+        f"p50 {p50:.2f}, p95 {p95:.2f} ({detail})",
+        f"<= {target:.3g}",
+        max(round(p50, 2), round(p95, 2)) <= target,
+    )
 
 
 def markdown(rows: Iterable[Row]) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
 
 import pyarrow as pa
+
 from benchmarks.fleet import SLOTS_PER_DAY, replay
 from benchmarks.report import Row
 from benchmarks.sources import STEP, Source
-from data_collector.storage.clickhouse_writer import ClickHouseWriter
+from data_collector.storage.clickhouse_writer import POINTS_PER_INSERT, ClickHouseWriter
 from data_collector.storage.points import points_table
 from optiinfra.accounts import Account
 from optiinfra.domain import Series
@@ -66,12 +68,13 @@ def _series(sources: Sequence[Source], machines: int, slots: int) -> list[Series
 
 
 def _share(store: Store, name: str, series: Sequence[Series], rounds: int) -> Row:
-    by_writer, by_engine = [], []
+    by_writer: list[float] = []
+    by_engine: list[float] = []
     began = datetime.now(UTC)
     for number in range(rounds):
         # A time of collection of its own: the engine skips a block that it has seen.
         now = began + timedelta(seconds=number)
-        writer = ClickHouseWriter(store, retention=_RETENTION, now=lambda now=now: now)
+        writer = ClickHouseWriter(store, retention=_RETENTION, now=partial(_same, now))
         rows, _ = points_table(
             _ACCOUNT,
             series,
@@ -101,9 +104,19 @@ def _share(store: Store, name: str, series: Sequence[Series], rounds: int) -> Ro
     )
 
 
+def _same(moment: datetime) -> datetime:
+    return moment
+
+
 def _writing(writer: ClickHouseWriter, series: Sequence[Series]) -> Callable[[], object]:
     return lambda: writer.write_performance_metrics(_ACCOUNT, series, timing=_TIMING)
 
 
 def _inserting(store: Store, rows: pa.Table) -> Callable[[], object]:
-    return lambda: store.insert_arrow(_TABLE, rows)
+    """The rows as they are, in inserts as large as the writer's: one huge insert is slower."""
+
+    def insert() -> None:
+        for start in range(0, rows.num_rows, POINTS_PER_INSERT):
+            store.insert_arrow(_TABLE, rows.slice(start, POINTS_PER_INSERT))
+
+    return insert

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -54,13 +56,13 @@ def document(store: Store) -> BaseSchema:
 
 
 def test_every_answer_is_documented(document: BaseSchema, subtests: pytest.Subtests) -> None:
-    operations = [found.ok() for found in document.get_all_operations()]
+    operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
     assert len(operations) == 9
     for operation in operations:
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
         @given(case=st.one_of(*(operation.as_strategy(generation_mode=m) for m in GenerationMode)))
-        def is_documented(case: schemathesis.Case) -> None:
+        def is_documented(case: schemathesis.Case[Any]) -> None:
             if "customer_id" in case.path_parameters:
                 case.path_parameters |= {"customer_id": "acme", "provider": "all"}
             case.call_and_validate(checks=CHECKS)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from resource_agent.main import create_app
 from support.golden import hold_against_golden
 
 from optiinfra.collector_client import CollectorClient
 from optiinfra.settings import Settings
 from optiinfra_database import Store
+from resource_agent.main import create_app
 
 
 def test_the_document_is_the_one_that_was_looked_at(store: Store) -> None:

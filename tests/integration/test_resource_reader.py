@@ -165,6 +165,15 @@ class TestAsOf:
         list_scope(store, at(15), resource("i-1", status="stopped"))
         assert self.listed(reader, 20) == {"i-1": "running"}
 
+    def test_what_a_listing_could_not_describe_is_still_there(
+        self, store: Store, reader: ResourceReader
+    ) -> None:
+        list_scope(store, at(0), resource("i-1"), resource("i-2", status="stopped"))
+        list_scope(store, at(15), resource("i-1"), unreadable=["i-2"])
+        assert self.listed(reader, 20) == {"i-1": "running", "i-2": "stopped"}
+        list_scope(store, at(30), resource("i-1"), resource("i-2", status="broken"))
+        assert self.listed(reader, 40) == {"i-1": "running", "i-2": "stopped"}
+
     def test_filters_and_pages_apply_to_the_moment(
         self, store: Store, reader: ResourceReader
     ) -> None:

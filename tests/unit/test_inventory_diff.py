@@ -168,6 +168,7 @@ def test_an_entry_that_cannot_be_used_deletes_nothing(unclear: Resource) -> None
     result = compare(known, listing(unclear), scope=SCOPE, seen_at=200)
     assert result.changes == []
     assert result.states == known
+    assert result.standing == {"i-1": describe(resource())}
 
 
 def test_what_is_known_from_a_later_listing_stands() -> None:

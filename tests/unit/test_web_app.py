@@ -116,7 +116,8 @@ def test_422_names_every_wrong_parameter(path: str, parameters: list[str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "parameter"), [(b"{", "body"), (b'{"number": "x"}', "number"), (b"", "body")]
+    ("content", "parameter"),
+    [(b"{", "body"), (b'{"number": "x"}', "number"), (b"", "body"), (b"\xff\xfe", "body")],
 )
 def test_a_body_that_cannot_be_used_is_422(content: bytes, parameter: str) -> None:
     headers = {"Content-Type": "application/json"}
@@ -137,9 +138,9 @@ def test_request_id_is_kept_when_sane_and_made_when_not() -> None:
     kept = api().get("/page", headers={"X-Request-ID": "trace.42"})
     assert kept.headers["X-Request-ID"] == "trace.42"
     assert kept.json() == {"request_id": "trace.42"}
-    for odd in ("a b", "x" * 129, "é".encode().decode("latin-1")):
+    for odd in (b"a b", b"x" * 129, "é".encode()):
         made = api().get("/page", headers={"X-Request-ID": odd})
-        assert made.headers["X-Request-ID"] not in (odd, "")
+        assert len(made.headers["X-Request-ID"]) == 32
 
 
 def test_ready_when_every_check_passes() -> None:

@@ -70,6 +70,12 @@ def test_key_of_another_shape_is_refused() -> None:
         decode_cursor(ASKED, text, (str, str, str))
 
 
+def test_moment_that_the_store_cannot_hold_is_refused() -> None:
+    text = encode_cursor(ASKED, Cursor(WINDOW, (-1, "cpu_utilization", "i-1")))
+    with pytest.raises(Problem):
+        decode_cursor(ASKED, text, KEY_TYPES)
+
+
 def test_limit_and_the_order_of_repeated_filters_may_change_between_pages() -> None:
     path = "/api/v2/x"
     first = question(path, FilteredQuery(limit=10, metric=["a", "b"]))

@@ -8,7 +8,9 @@ on both. Values reach SQL only as server-side bound parameters, `{name:Type}`.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,6 +205,24 @@ class _Embedded:
                 f"store directory {self._directory} is not writable; give this user write "
                 "access or set OPTIINFRA_STORE to another one"
             )
+        self._refuse_when_locked()
+
+    def _refuse_when_locked(self) -> None:
+        """The engine would refuse as well, but without saying who holds the directory."""
+        try:
+            status = (self._directory / "status").open(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        with status:
+            holder = re.search(r"PID: (\d+)", status.read())
+            try:
+                fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if holder and int(holder[1]) != os.getpid():
+                    raise StoreLockedError(
+                        f"store {self.where} is in use by another process (pid {holder[1]}); "
+                        "stop that one or set OPTIINFRA_STORE to another directory"
+                    ) from error
 
     def open(self, database: str | None) -> Client:
         return clickhouse_connect.get_client(
@@ -295,11 +315,6 @@ def _named_errors(where: str) -> Iterator[None]:
     except OperationalError as error:
         raise StoreUnavailableError(f"store {where} does not answer") from error
     except ProgrammingError as error:
-        if "Cannot lock file" in str(error):
-            raise StoreLockedError(
-                f"store {where} is in use by another process (is OptiInfra already running "
-                "here?); stop that one or set OPTIINFRA_STORE to another directory"
-            ) from error
         raise StoreError(f"store {where} cannot be opened: {error}") from error
     except ClickHouseError as error:
         code = getattr(error, "code", None)

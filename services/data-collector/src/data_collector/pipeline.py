@@ -28,9 +28,6 @@ from optiinfra.provider import Provider
 log = structlog.get_logger()
 T = TypeVar("T")
 
-#: Gaps that another try can close: the window is asked for again. What is not published
-#: yet is not among them, since everything young is read again until it has settled.
-_PASSING = frozenset({GapReason.THROTTLED, GapReason.FAILED})
 _STATUS_OF_ERROR: tuple[tuple[type[Exception], ScopeStatus], ...] = (
     (ThrottledError, ScopeStatus.THROTTLED),
     (DeniedError, ScopeStatus.DENIED),
@@ -98,7 +95,9 @@ class Pipeline:
         window: Window,
         watermark: datetime | None,
     ) -> Outcome:
-        attempt = _Attempt(account, self._limiter, started_at=self._now())
+        attempt = _Attempt(
+            account, self._limiter, started_at=self._now(), holds_back=_leaves_points_out
+        )
         series = attempt.items(lambda counted: provider.collect_performance(counted, scope, window))
         report = self._writer.write_performance_metrics(account, series, timing=provider.timing)
         if attempt.complete and _moves_watermark(run, provider, window, watermark):
@@ -106,7 +105,9 @@ class Pipeline:
         return self._record(run, provider, scope, attempt, report, window, watermark)
 
     def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
-        attempt = _Attempt(account, self._limiter, started_at=self._now())
+        attempt = _Attempt(
+            account, self._limiter, started_at=self._now(), holds_back=_leaves_resources_out
+        )
         seen_at = attempt.started_at.replace(microsecond=0)
         found = list(attempt.items(lambda counted: provider.list_resources(counted, scope)))
         report = WriteReport()
@@ -114,7 +115,12 @@ class Pipeline:
         if attempt.complete:
             # Only a complete listing says anything: what it lacks is gone, on its evidence.
             report = self._inventory.write_resource_metrics(
-                account=account, scope=scope, run_id=run.run_id, seen_at=seen_at, resources=found
+                account=account,
+                scope=scope,
+                run_id=run.run_id,
+                seen_at=seen_at,
+                resources=found,
+                unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
             )
             watermark = seen_at
         moment = Window(seen_at, seen_at + timedelta(seconds=1))
@@ -163,8 +169,16 @@ class Pipeline:
 class _Attempt:
     """One pass over what a provider yields: its items, its gaps, its error, its calls."""
 
-    def __init__(self, account: Account, limiter: Limiter | None, *, started_at: datetime) -> None:
+    def __init__(
+        self,
+        account: Account,
+        limiter: Limiter | None,
+        *,
+        started_at: datetime,
+        holds_back: Callable[[Gap], bool],
+    ) -> None:
         self.started_at = started_at
+        self._holds_back = holds_back
         self.calls = Calls(limiter)
         self.gaps: list[Gap] = []
         self.error: Exception | None = None
@@ -196,7 +210,7 @@ class _Attempt:
                 (status for kind, status in _STATUS_OF_ERROR if isinstance(self.error, kind)),
                 ScopeStatus.FAILED,
             )
-        if any(gap.reason in _PASSING for gap in self.gaps):
+        if any(map(self._holds_back, self.gaps)):
             return ScopeStatus.PARTIAL
         return ScopeStatus.OK
 
@@ -206,6 +220,19 @@ class _Attempt:
             return str(self.error)
         # Somebody else's exception may carry anything in its text; its type is safe to show.
         return "unexpected fault in the provider; see the log" if self.error else ""
+
+
+def _leaves_points_out(gap: Gap) -> bool:
+    """Whether another try can close the gap: then the window is asked for again. What is
+    not published yet is read again anyway until it has settled."""
+    return gap.reason in (GapReason.THROTTLED, GapReason.FAILED)
+
+
+def _leaves_resources_out(gap: Gap) -> bool:
+    """Whether resources may exist that the listing did not name. One that it named but
+    could not describe keeps its last state."""
+    nothing_there = gap.reason in (GapReason.UNSUPPORTED, GapReason.STOPPED, GapReason.NO_AGENT)
+    return not gap.resource_id and not nothing_there
 
 
 def _moves_watermark(

@@ -40,7 +40,7 @@ class FormatQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Format | None = Field(
-        None,
+        default=None,
         description="json, or the whole answer streamed as csv, ndjson or parquet "
         "(then limit counts only when given, and cursor not at all); wins over Accept",
     )

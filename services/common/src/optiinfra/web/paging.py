@@ -24,6 +24,8 @@ from optiinfra.web.problems import Problem
 
 MAX_LIMIT = 10_000
 _DIGEST_BYTES = 12
+#: The store counts seconds in 32 bits.
+_LAST_SECOND = 2**32 - 1
 #: Parameters that may change from page to page.
 _FREE = {"limit", "cursor", "format"}
 
@@ -33,9 +35,9 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(1000, ge=1, le=MAX_LIMIT, description="rows of a page")
+    limit: int = Field(default=1000, ge=1, le=MAX_LIMIT, description="rows of a page")
     cursor: str | None = Field(
-        None,
+        default=None,
         max_length=4096,
         description="next_cursor of the page before; repeat its other parameters",
     )
@@ -77,7 +79,9 @@ def decode_cursor(asked: bytes, text: str, key_types: Sequence[type]) -> Cursor:
         window = Window(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC))
     except (ValueError, TypeError, OverflowError, OSError, binascii.Error) as error:
         raise _refused() from error
-    if [type(part) for part in key] != list(key_types):
+    if [type(part) for part in key] != list(key_types) or not all(
+        0 <= part <= _LAST_SECOND for part in (start, end, *key) if isinstance(part, int)
+    ):
         raise _refused()
     return Cursor(window, tuple(key))
 

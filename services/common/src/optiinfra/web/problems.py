@@ -175,6 +175,9 @@ def _parameter(location: tuple[Any, ...]) -> str:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # FastAPI's answer to bytes that are no text; other bodies it cannot use are 422.
+        return invalid_parameter("body", "cannot be read").response()
     phrase = HTTPStatus(error.status_code).phrase
     detail = error.detail
     if error.status_code == HTTPStatus.NOT_FOUND:

@@ -50,13 +50,13 @@ class TimeRangeQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     timeframe: Timeframe | None = Field(
-        None, description="how far back from now; 24h when neither this nor start is given"
+        default=None, description="how far back from now; 24h when neither this nor start is given"
     )
     start: Moment | None = Field(
-        None, description="RFC 3339 with a zone, instead of timeframe; included"
+        default=None, description="RFC 3339 with a zone, instead of timeframe; included"
     )
     end: Moment | None = Field(
-        None, description="RFC 3339 with a zone; excluded; now when only start is given"
+        default=None, description="RFC 3339 with a zone; excluded; now when only start is given"
     )
 
     def window(self, retention: timedelta, now: datetime | None = None) -> Window:

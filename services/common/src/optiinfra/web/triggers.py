@@ -26,10 +26,10 @@ class TriggerRequest(BaseModel):
     customer_id: str = Field(pattern=NAME_PATTERN)
     provider: str = Field(pattern=NAME_PATTERN, description="a provider of the customer, or all")
     account_id: str | None = Field(
-        None, pattern=NAME_PATTERN, description="one account; every one when left out"
+        default=None, pattern=NAME_PATTERN, description="one account; every one when left out"
     )
-    start: Moment | None = Field(None, description="collect this window again, from here")
-    end: Moment | None = Field(None, description="up to here; now when only start is given")
+    start: Moment | None = Field(default=None, description="collect this window again, from here")
+    end: Moment | None = Field(default=None, description="up to here; now when only start is given")
 
     @model_validator(mode="after")
     def _window(self) -> TriggerRequest:

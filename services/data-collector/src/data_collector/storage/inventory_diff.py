@@ -65,10 +65,16 @@ class ResourceChange:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What to log and what to store; `outdated` counts resources known from a later listing."""
+    """What to log and what to store.
+
+    `standing` are resources of the scope that the listing neither describes nor proves to
+    be gone: their last description stands. `outdated` counts resources known from a later
+    listing.
+    """
 
     changes: list[ResourceChange]
     states: dict[str, State]
+    standing: dict[str, Description]
     outdated: int
 
 
@@ -83,6 +89,7 @@ def compare(
     """
     changes: list[ResourceChange] = []
     states: dict[str, State] = {}
+    standing: dict[str, Description] = {}
     outdated = 0
     for resource_id, description in listing.resources.items():
         before = known.get(resource_id)
@@ -96,20 +103,23 @@ def compare(
         if resource_id in listing.resources or before.as_of > seen_at:
             continue
         states[resource_id] = before
-        provable = not listing.anonymous and resource_id not in listing.refused
-        if before.scope == scope and not before.deleted_at and provable:
-            states[resource_id] = replace(before, deleted_at=seen_at)
-            changes.append(
-                _change(
-                    Change.DELETED,
-                    resource_id,
-                    before.description,
-                    timestamp=seen_at,
-                    since=before.last_seen,
-                    before=_whole(before.description),
-                )
+        if before.scope != scope or before.deleted_at:
+            continue
+        if listing.anonymous or resource_id in listing.refused:
+            standing[resource_id] = before.description
+            continue
+        states[resource_id] = replace(before, deleted_at=seen_at)
+        changes.append(
+            _change(
+                Change.DELETED,
+                resource_id,
+                before.description,
+                timestamp=seen_at,
+                since=before.last_seen,
+                before=_whole(before.description),
             )
-    return Comparison(changes, states, outdated)
+        )
+    return Comparison(changes, states, standing, outdated)
 
 
 def replay(

@@ -30,9 +30,9 @@ class Description:
 class Listing:
     """One complete listing of a scope.
 
-    `refused` holds ids that were there without a usable description: nothing is known of
-    them, least of all that they are gone. `anonymous` tells that an entry had no usable id, and
-    then nobody can say which known resource the listing lacks.
+    `refused` holds ids that were there without a usable description: nothing new is known
+    of them, least of all that they are gone. `anonymous` tells that an entry had no usable
+    id, and then nobody can say which known resource the listing lacks.
     """
 
     resources: Mapping[str, Description]

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from data_collector.storage.inventory_diff import ResourceChange, State, compare, replay
-from data_collector.storage.inventory_listing import Description, Listing, read_listing
+from data_collector.storage.inventory_listing import Description, read_listing
 from data_collector.storage.report import WriteReport
 from optiinfra.accounts import Account
 from optiinfra.domain import Change, DropReason, Resource, Scope
@@ -95,7 +95,8 @@ class InventoryWriter:
             "account_id": account.account_id,
         }
         listed = owner | {"scope": scope.name}
-        self._insert(RESOURCE_METRICS, _snapshot(listing, listed, moment, now))
+        snapshot = {**listing.resources, **result.standing}
+        self._insert(RESOURCE_METRICS, _snapshot(snapshot, listed, moment, now))
         self._insert(RESOURCE_CHANGES, _log(result.changes, listed, run_id, now))
         self._insert(RESOURCES_LATEST, _latest(states, owner, now))
         report = WriteReport(len(listing.resources), listing.dropped)
@@ -155,14 +156,14 @@ def _batches(ids: list[str]) -> Iterator[list[str]]:
 
 
 def _snapshot(
-    listing: Listing, scope: Mapping[str, str], moment: int, now: datetime
+    resources: Mapping[str, Description], scope: Mapping[str, str], moment: int, now: datetime
 ) -> dict[str, Any]:
-    seen = listing.resources.values()
+    seen = resources.values()
     return {
         **scope,
         "timestamp": moment,
         "collected_at": int(now.timestamp()),
-        "resource_id": list(listing.resources),
+        "resource_id": list(resources),
         "metric_type": [one.resource_type for one in seen],
         **_described(seen),
     }

@@ -47,7 +47,11 @@ class Points(_List):
 
 
 class Statistics(_Answer):
-    """Statistics over points. Quantiles are within 1 % where rollups took part."""
+    """Statistics over points.
+
+    Quantiles are values that were measured; where rollups took part, they are within 1 % of
+    the value at that rank or of its neighbour.
+    """
 
     metric_name: str = Field(examples=["cpu_utilization"])
     metric_type: ResourceType
@@ -63,9 +67,9 @@ class Statistics(_Answer):
 
 class TrendBucket(Statistics):
     bucket_start: datetime = Field(examples=["2026-11-20T09:15:00Z"])
-    provider: str | None = Field(None, description="with group_by=resource")
-    resource_id: str | None = Field(None, description="with group_by=resource")
-    resource_name: str | None = Field(None, description="with group_by=resource")
+    provider: str | None = Field(default=None, description="with group_by=resource")
+    resource_id: str | None = Field(default=None, description="with group_by=resource")
+    resource_name: str | None = Field(default=None, description="with group_by=resource")
 
 
 class Trends(_List):

@@ -150,8 +150,8 @@ def _add_statistics(
     ) -> Response:
         """Per metric, or per metric and resource with `group_by=resource`.
 
-        Quantiles are exact up to three days; over longer ranges rollups may take part and
-        they are within 1 %.
+        Quantiles are exact up to three days. Over longer ranges rollups may take part; then
+        they are within 1 % of the value at that rank or of its neighbour.
         """
         by_resource = query.group_by == "resource"
         key_types = _RESOURCE_TREND_KEY if by_resource else _TREND_KEY

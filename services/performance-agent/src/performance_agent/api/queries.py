@@ -40,13 +40,13 @@ class FilterQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     resource_id: list[str] = Field(
-        [], max_length=MAX_REPEATS, description="the provider's own id; repeatable"
+        default=[], max_length=MAX_REPEATS, description="the provider's own id; repeatable"
     )
     metric_name: list[MetricName] = Field(
-        [], max_length=MAX_REPEATS, description="a metric of the catalog; repeatable"
+        default=[], max_length=MAX_REPEATS, description="a metric of the catalog; repeatable"
     )
     metric_type: ResourceType | None = Field(
-        None, description="the type of the resource that the points belong to"
+        default=None, description="the type of the resource that the points belong to"
     )
 
     def selection(self, customer_id: str, providers: Sequence[str], window: Window) -> Selection:
@@ -64,14 +64,16 @@ class FilterQuery(BaseModel):
 class MetricsQuery(FormatQuery, PageQuery, TimeRangeQuery, FilterQuery):
     """Of `metrics`."""
 
-    order: Literal["asc", "desc"] = Field("desc", description="by time; newest first is desc")
+    order: Literal["asc", "desc"] = Field(
+        default="desc", description="by time; newest first is desc"
+    )
 
 
 class LatestQuery(FormatQuery, PageQuery, FilterQuery):
     """Of `latest`."""
 
     max_age: str = Field(
-        "24h",
+        default="24h",
         pattern=r"^[1-9][0-9]{0,5}[mhd]$",
         description="leaves out series without a point this young: minutes, hours or days, "
         "like 15m, 2h, 1d",
@@ -109,9 +111,9 @@ _AUTO: Sequence[tuple[timedelta, str]] = (
 class TrendsQuery(FormatQuery, PageQuery, TimeRangeQuery, FilterQuery):
     """Of `trends`."""
 
-    interval: Interval = Field("auto", description="the width of a bucket")
+    interval: Interval = Field(default="auto", description="the width of a bucket")
     group_by: Literal["metric", "resource"] = Field(
-        "metric", description="one line per metric, or per metric and resource"
+        default="metric", description="one line per metric, or per metric and resource"
     )
 
     def bucket(self, window: Window) -> tuple[str, timedelta]:
@@ -125,8 +127,8 @@ class TrendsQuery(FormatQuery, PageQuery, TimeRangeQuery, FilterQuery):
 class ByResourceQuery(FormatQuery, TimeRangeQuery, FilterQuery):
     """Of `by-resource`: a ranking, which has a limit but no pages."""
 
-    sort: Sort = Field(Sort.AVG, description="numbers from the highest, resource_id from A")
-    limit: int = Field(1000, ge=1, le=10_000, description="rows of the ranking")
+    sort: Sort = Field(default=Sort.AVG, description="numbers from the highest, resource_id from A")
+    limit: int = Field(default=1000, ge=1, le=10_000, description="rows of the ranking")
 
 
 class SummaryQuery(FormatQuery, TimeRangeQuery, FilterQuery):

@@ -2,8 +2,8 @@
 
 A rollup is read only for whole buckets that nothing has touched since it was computed; the
 edges and whatever came late are read from the points, in the same statement. Quantiles
-are exact when they come from points alone and within 1 % of the value when rollups take
-part; everything else is exact in both.
+are exact when they come from points alone; when rollups take part they are within 1 % of
+the value at that rank or of its neighbour. Everything else is exact in both.
 """
 
 from __future__ import annotations
