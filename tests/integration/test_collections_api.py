@@ -184,7 +184,9 @@ def test_runs_are_listed_newest_first_page_by_page(api):
     while True:
         answer = api.get(
             "/api/v2/collections", params={**asked, **({"cursor": cursor} if cursor else {})}
-        ).json()
+        )
+        assert answer.status_code == 200, answer.text
+        answer = answer.json()
         pages.append([run["run_id"] for run in answer["data"]])
         cursor = answer["next_cursor"]
         if not cursor:

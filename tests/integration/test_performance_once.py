@@ -12,11 +12,9 @@ from support.api import Api
 from support.points import put_customer, put_outcome, put_points, refresh_rollups
 
 from optiinfra.collector_client import CollectorClient
-from optiinfra.domain import Window
 from optiinfra.settings import Settings
 from optiinfra_database import Store
 from performance_agent.main import create_app
-from performance_agent.readers.statistics import DAILY, HOURLY, RollupRange, rollup_range
 
 AWS = "/api/v2/performance/acme/aws"
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -197,40 +195,3 @@ def test_what_came_after_the_refresh_counts_at_once(store: Store, api: Api) -> N
     assert summary["count"] == 960
     assert sum(row["count"] for row in rows(api, "trends?timeframe=30d&interval=1d")) == 960
     assert {row["count"] for row in rows(api, "by-resource?timeframe=30d")} == {480}
-
-
-class TestRollupRange:
-    """Which whole buckets a rollup may answer."""
-
-    WINDOW = Window(datetime(2026, 11, 1, 10, 20, tzinfo=UTC), datetime(2026, 11, 9, 9, tzinfo=UTC))
-    CLEAN = datetime(2026, 11, 8, 7, tzinfo=UTC)
-
-    def find(self, **changed: Any) -> RollupRange | None:
-        usual: dict[str, Any] = {"clean": self.CLEAN, "by_resource": False, "bucket": None}
-        return rollup_range(self.WINDOW, **(usual | changed))
-
-    def test_hours_inside_the_window_and_before_what_is_dirty(self) -> None:
-        assert self.find() == RollupRange(
-            HOURLY, datetime(2026, 11, 1, 11, tzinfo=UTC), datetime(2026, 11, 8, 7, tzinfo=UTC)
-        )
-
-    def test_days_for_single_resources(self) -> None:
-        assert self.find(by_resource=True) == RollupRange(
-            DAILY, datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 8, tzinfo=UTC)
-        )
-
-    @pytest.mark.parametrize(
-        "changed",
-        [
-            {"clean": None},
-            {"clean": datetime(2026, 11, 1, 10, tzinfo=UTC)},
-            {"bucket": timedelta(minutes=15)},
-            {"bucket": timedelta(hours=6), "by_resource": True},
-        ],
-    )
-    def test_none_where_no_whole_bucket_serves(self, changed: dict[str, Any]) -> None:
-        assert self.find(**changed) is None
-
-    def test_wider_buckets_are_made_of_whole_ones(self) -> None:
-        assert self.find(bucket=timedelta(hours=6)) is not None
-        assert self.find(bucket=timedelta(days=1), by_resource=True) is not None

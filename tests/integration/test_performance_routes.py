@@ -398,6 +398,7 @@ def test_a_store_that_is_away_is_503(
     def away(*_: Any, **__: Any) -> bytes:
         raise StoreUnavailableError("gone")
 
+    assert api.get(f"{AWS}/latest").status_code == 200  # the directory is known from here on
     for name in ("query_bytes", "query", "stream_bytes", "stream_arrow"):
         monkeypatch.setattr(Store, name, away)
     for endpoint in ENDPOINTS:

@@ -66,7 +66,7 @@ def create_router(runtime: Runtime) -> APIRouter:
     def recent_runs(request: Request, query: Annotated[CollectionsQuery, Query()]) -> JSONResponse:
         """A customer's runs, newest first."""
         asked = question(request.url.path, query)
-        cursor = decode_cursor(asked, query.cursor, [int, str]) if query.cursor else None
+        cursor = decode_cursor(asked, query.cursor, [str]) if query.cursor else None
         window = cursor.window if cursor else query.window(runtime.settings.retention)
         runs = runtime.ledger.recent_runs(
             query.customer_id,
@@ -74,14 +74,12 @@ def create_router(runtime: Runtime) -> APIRouter:
             provider=query.provider if query.provider not in (None, "all") else "",
             kind=query.kind,
             limit=query.limit + 1,
-            before=(int(cursor.key[0]), str(cursor.key[1])) if cursor else None,
+            before=str(cursor.key[0]) if cursor else "",
         )
         page = runs[: query.limit]
         following = None
         if len(runs) > len(page):
-            queued = datetime.fromisoformat(page[-1]["queued_at"])
-            key = (round(queued.timestamp() * 1000), page[-1]["run_id"])
-            following = encode_cursor(asked, Cursor(window, key))
+            following = encode_cursor(asked, Cursor(window, (page[-1]["run_id"],)))
         return JSONResponse(
             {
                 "data": page,

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from optiinfra.accounts import Account
@@ -221,23 +221,23 @@ class RunLedger:
         provider: str = "",
         kind: Kind | None = None,
         limit: int,
-        before: tuple[int, str] | None = None,
+        before: str = "",
     ) -> list[dict[str, Any]]:
-        """The runs that were queued in the window, newest first.
+        """The runs that were queued in the window, newest first, from those `before` a run.
 
-        `before` is where to go on: the (queued_at in epoch milliseconds, run_id) of a run.
+        The second that the window ends in belongs to it: a run just queued is seen.
         """
-        queued_ms, run_id = before or (int(window.end.timestamp() * 1000), "")
         return self._described(
-            "WHERE customer_id = {customer:String} AND queued_at >= {start:DateTime('UTC')} "
-            "AND (toUnixTimestamp64Milli(queued_at), run_id) < ({queued_ms:Int64}, {run:String}) "
-            "AND ({provider:String} IN ('', provider)) AND ({kind:String} IN ('', kind)) "
-            "ORDER BY queued_at DESC, run_id DESC LIMIT {limit:UInt32}",
+            "WHERE customer_id = {customer:String} "
+            "AND queued_at >= {start:DateTime('UTC')} AND queued_at < {end:DateTime('UTC')} "
+            "AND ({before:String} = '' OR run_id < {before:String}) "
+            "AND {provider:String} IN ('', provider) AND {kind:String} IN ('', kind) "
+            "ORDER BY run_id DESC LIMIT {limit:UInt32}",
             {
                 "customer": customer_id,
                 "start": window.start,
-                "queued_ms": queued_ms,
-                "run": run_id,
+                "end": window.end + timedelta(seconds=1),
+                "before": before,
                 "provider": provider,
                 "kind": kind or "",
                 "limit": limit,
@@ -269,7 +269,7 @@ class RunLedger:
             "queued_at, started_at, finished_at, toUInt64(totals.rows) AS rows, "
             "totals.calls AS api_calls, round(totals.price, 6) AS estimated_price_usd, "
             "nullIf(error, '') AS error "
-            "FROM runs LEFT JOIN totals USING run_id ORDER BY queued_at DESC, run_id DESC",
+            "FROM runs LEFT JOIN totals USING run_id ORDER BY run_id DESC",
             params,
         )
 
