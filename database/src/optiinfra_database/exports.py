@@ -38,13 +38,15 @@ class Export:
         """A header line, then rows; null is empty, times are ISO 8601 in UTC."""
         header = io.StringIO()
         csv.writer(header, lineterminator="\n").writerow(entry.name for entry in self.columns)
-        yield header.getvalue().encode()
-        yield from self.store.stream_bytes(
+        rows = self.store.stream_bytes(
             f"SELECT {plain_row(self.columns)} {self.source} "
             "SETTINGS format_csv_null_representation = ''",
             self.params,
             format="CSV",
         )
+        # The header waits for the first rows: until then an error can still be told.
+        yield header.getvalue().encode() + next(rows, b"")
+        yield from rows
 
     def ndjson(self) -> Iterator[bytes]:
         """One JSON object per line, the same as the rows of a JSON answer."""

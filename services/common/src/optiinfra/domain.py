@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 #: Stands in `Series.timestamps` for a time without a zone, which nobody can place.
 NAIVE_TIME = int(np.iinfo(np.int64).min)
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Kind(StrEnum):
@@ -140,7 +143,7 @@ class Series:
     resource_type: str
     timestamps: NDArray[np.int64]
     values: NDArray[np.float64]
-    metadata: Mapping[str, object] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
     settling: timedelta | None = None
 
     def __post_init__(self) -> None:

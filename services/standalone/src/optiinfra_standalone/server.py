@@ -105,9 +105,13 @@ class _Loopback:
 def _listen(host: str, port: int) -> socket.socket:
     """The listening socket, taken before the store is: a taken port changes nothing."""
     try:
-        return socket.create_server(
+        listener = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
         )
+        # asyncio does this only for sockets that it makes itself; without it an answer of
+        # two segments waits for the client's delayed acknowledgement.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise ConfigError(
             f"cannot listen on {host}:{port} ({error.strerror}); stop what uses that port or "

@@ -1,31 +1,34 @@
 """Series to one Arrow table of `performance_metrics`: validation and de-duplication.
 
-Pure and columnar: the work per point is numpy's, the work per series is Python's.
+Pure and columnar. The work per point is numpy's and the work per series is Arrow's; plain
+Python runs per distinct metric only, since a cycle has many series of a few points each.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from optiinfra.accounts import Account
-from optiinfra.catalog import METRICS
+from optiinfra.catalog import METRICS, Metric
 from optiinfra.domain import NAIVE_TIME, DropReason, Series
 from optiinfra.provider import Timing
 from optiinfra_database.tables import PERFORMANCE_METRICS
 
-D = TypeVar("D", np.int64, np.float64)
+Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Drops = Counter[DropReason]
 
 _SECOND = timedelta(seconds=1)
+#: Where a metric outside the catalog stands until its points are dropped.
+_UNKNOWN = Metric("", METRICS["uptime"].unit, "", ())
 
 
 def points_table(
@@ -39,47 +42,43 @@ def points_table(
     """The valid points of `series`, each key once, sorted by the table's key.
 
     Of several points with one key the last one given stands. A point is settled when its
-    bucket ended at least `timing.settling` before `now`. The counter holds every value
+    bucket ended at least its settling time before `now`. The counter holds every value
     that was refused, by reason.
     """
-    drops: Drops = Counter()
-    described = sorted(_describable(series, drops), key=lambda pair: _key(pair[0]))
-    ordered = [one for one, _ in described]
-    lengths = np.array([len(one.values) for one in ordered], dtype=np.int64)
-    owner = np.repeat(np.arange(len(ordered), dtype=np.int64), lengths)
-    times = _joined([one.timestamps for one in ordered], np.int64)
-    values = _joined([one.values for one in ordered], np.float64)
+    if not series:
+        return PERFORMANCE_METRICS.empty_table(), Counter()
+    owner, times, values = _points(series)
+    metrics = _Words([one.metric for one in series])
+    resources = _Words([one.resource_id for one in series])
+    texts = _Words(_texts([one.metadata for one in series]))
+    known = [METRICS.get(word, _UNKNOWN) for word in metrics.distinct]
 
     collected_at = int(now.timestamp())
-    oldest = collected_at - int(retention.total_seconds())
-    low = np.array([METRICS[one.metric].low for one in ordered], dtype=np.float64)
-    high = np.array([METRICS[one.metric].high for one in ordered], dtype=np.float64)
-    refused = (
-        (DropReason.NAIVE_TIME, times == NAIVE_TIME),
-        (DropReason.NOT_FINITE, ~np.isfinite(values)),
-        (DropReason.FUTURE, times > collected_at),
-        (DropReason.TOO_OLD, times < oldest),
-        (DropReason.OUT_OF_RANGE, (values < low[owner]) | (values > high[owner])),
+    low = metrics.each(known, lambda one: one.low)[owner]
+    high = metrics.each(known, lambda one: one.high)[owner]
+    nameless = resources.where("") | texts.where("")
+    drops: Drops = Counter()
+    kept = _valid(
+        (
+            (DropReason.UNKNOWN_METRIC, metrics.each(known, lambda one: one is _UNKNOWN)[owner]),
+            (DropReason.INVALID, nameless[owner]),
+            (DropReason.NAIVE_TIME, times == NAIVE_TIME),
+            (DropReason.NOT_FINITE, ~np.isfinite(values)),
+            (DropReason.FUTURE, times > collected_at),
+            (DropReason.TOO_OLD, times < collected_at - retention // _SECOND),
+            (DropReason.OUT_OF_RANGE, (values < low) | (values > high)),
+        ),
+        drops,
     )
-    kept = np.arange(len(values))[_valid(refused, drops)]
-    newest = _newest_of_each_key(_key_ranks(ordered)[owner[kept]], times[kept])
+    rank = metrics.rank * len(resources.distinct) + resources.rank
+    newest = _newest_of_each_key(rank[owner[kept]], times[kept])
     drops[DropReason.DUPLICATE] += len(kept) - len(newest)
     kept = kept[newest]
-
     owner, times, values = owner[kept], times[kept], values[kept]
-    settled_after = np.array(
-        [
-            (timing.period + (timing.settling if one.settling is None else one.settling)) // _SECOND
-            for one in ordered
-        ],
-        dtype=np.int64,
-    )
-
-    def word(of: Callable[[Series], str]) -> pa.DictionaryArray:
-        return _words([of(one) for one in ordered], owner)
+    settled_at = times + _settled_after(series, timing)[owner]
 
     def constant(text: str) -> pa.DictionaryArray:
-        return _words([text] * len(ordered), owner)
+        return pa.DictionaryArray.from_arrays(np.zeros(len(kept), np.int32), pa.array([text]))
 
     table = pa.Table.from_arrays(
         [
@@ -87,87 +86,107 @@ def points_table(
             constant(account.customer_id),
             constant(account.provider),
             constant(account.account_id),
-            word(lambda one: one.resource_type),
-            word(lambda one: one.resource_id),
-            word(lambda one: one.resource_name),
-            word(lambda one: one.metric),
+            _Words([one.resource_type for one in series]).column(owner),
+            resources.column(owner),
+            _Words([one.resource_name for one in series]).column(owner),
+            metrics.column(owner),
             pa.array(values),
-            word(lambda one: METRICS[one.metric].unit),
-            pa.array(times + settled_after[owner] <= collected_at),
-            _words([metadata for _, metadata in described], owner),
-            pa.array(np.full(len(values), collected_at, dtype=np.uint32)),
+            _Words(metrics.each(known, lambda one: str(one.unit))).column(owner),
+            pa.array(settled_at <= collected_at),
+            texts.column(owner),
+            pa.array(np.full(len(kept), collected_at, dtype=np.uint32)),
         ],
         schema=PERFORMANCE_METRICS,
     )
     return table, +drops
 
 
-def _key(one: Series) -> tuple[str, str]:
-    return one.metric, one.resource_id
+class _Words:
+    """One text per series, held once per distinct text."""
+
+    def __init__(self, texts: Sequence[str] | NDArray[Any]) -> None:
+        encoded = pa.array(texts, pa.string()).dictionary_encode()
+        self._dictionary = encoded.dictionary
+        self._codes: NDArray[np.int32] = encoded.indices.to_numpy()
+        self.distinct: list[str] = encoded.dictionary.to_pylist()
+
+    def column(self, owner: Ints) -> pa.DictionaryArray:
+        """The text of every point, given which series it belongs to."""
+        return pa.DictionaryArray.from_arrays(self._codes[owner], self._dictionary)
+
+    def each(self, values: Sequence[Any], of: Callable[[Any], Any]) -> NDArray[Any]:
+        """Something of each distinct text's value, spread over the series."""
+        return np.array([of(value) for value in values])[self._codes]
+
+    def where(self, text: str) -> Mask:
+        """Which series have this text."""
+        code = self.distinct.index(text) if text in self.distinct else -1
+        found: Mask = self._codes == code
+        return found
+
+    @property
+    def rank(self) -> Ints:
+        """For each series the place of its text among the distinct ones in byte order."""
+        order = sorted(range(len(self.distinct)), key=lambda n: self.distinct[n].encode())
+        ranks = np.empty(len(order), dtype=np.int64)
+        ranks[order] = np.arange(len(order))
+        return ranks[self._codes]
 
 
-def _describable(series: Sequence[Series], drops: Drops) -> list[tuple[Series, str]]:
-    """The series that the table can name, each with its metadata as JSON text."""
-    good = []
-    for one in series:
-        if one.metric not in METRICS:
-            drops[DropReason.UNKNOWN_METRIC] += len(one.values)
-        elif not one.resource_id or (metadata := _json_text(one.metadata)) is None:
-            drops[DropReason.INVALID] += len(one.values)
-        else:
-            good.append((one, metadata))
-    return good
+def _points(series: Sequence[Series]) -> tuple[Ints, Ints, NDArray[np.float64]]:
+    """The points of all series end to end: which series each belongs to, time, value."""
+    columns = [one.values for one in series]
+    lengths = np.fromiter(map(len, columns), dtype=np.int64, count=len(series))
+    owner = np.repeat(np.arange(len(series)), lengths)
+    return owner, np.concatenate([one.timestamps for one in series]), np.concatenate(columns)
 
 
-def _json_text(metadata: object) -> str | None:
+def _texts(metadata: Sequence[Mapping[str, object]]) -> list[str]:
+    """Metadata as JSON; empty where it cannot be. One object that many series share is
+    written once."""
+    distinct = {id(one): one for one in metadata}
+    written = {key: _json_text(one) for key, one in distinct.items()}
+    return [written[id(one)] for one in metadata]
+
+
+def _json_text(metadata: Mapping[str, object]) -> str:
     if not metadata:
         return "{}"
     try:
         return json.dumps(metadata, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError):
-        return None
+        return ""
 
 
-def _joined(columns: Sequence[NDArray[D]], dtype: type[D]) -> NDArray[D]:
-    return np.concatenate(columns) if columns else np.empty(0, dtype=dtype)
+def _settled_after(series: Sequence[Series], timing: Timing) -> Ints:
+    """Seconds from a bucket's start until it is settled, for each series."""
+    usual = (timing.period + timing.settling) // _SECOND
+    return np.array(
+        [
+            usual if one.settling is None else (timing.period + one.settling) // _SECOND
+            for one in series
+        ],
+        dtype=np.int64,
+    )
 
 
-def _valid(refused: Sequence[tuple[DropReason, Mask]], drops: Drops) -> Mask:
-    """Which points no reason refuses; one that several refuse counts for the first."""
+def _valid(refused: Sequence[tuple[DropReason, Mask]], drops: Drops) -> Ints:
+    """The points that no reason refuses; one that several refuse counts for the first."""
     valid: Mask = np.ones(len(refused[0][1]), dtype=bool)
     for reason, mask in refused:
-        drops[reason] += int(np.count_nonzero(mask & valid))
-        valid &= ~mask
-    return valid
+        if mask.any():
+            drops[reason] += int(np.count_nonzero(mask & valid))
+            valid &= ~mask
+    return np.flatnonzero(valid)
 
 
-def _key_ranks(ordered: Sequence[Series]) -> NDArray[np.int64]:
-    """For each series a number that is equal for equal keys and grows with the key."""
-    changes = [
-        index > 0 and _key(one) != _key(ordered[index - 1]) for index, one in enumerate(ordered)
-    ]
-    return np.cumsum(np.array(changes, dtype=np.int64))
-
-
-def _newest_of_each_key(
-    rank: NDArray[np.int64], times: NDArray[np.int64]
-) -> NDArray[np.intp] | NDArray[np.int64]:
+def _newest_of_each_key(rank: Ints, times: Ints) -> Ints:
     """Positions in key order, the last given of each (series key, time)."""
-    combined = (rank << 34) + times  # times are seconds of valid points: well below 2**34
+    combined = (rank << 33) + times  # times of valid points are 32-bit seconds
     if np.all(combined[1:] > combined[:-1]):
         return np.arange(len(combined))
     order = np.argsort(combined, kind="stable")
-    sorted_keys = combined[order]
+    in_order = combined[order]
     last_of_run = np.ones(len(order), dtype=bool)
-    last_of_run[:-1] = sorted_keys[1:] != sorted_keys[:-1]
+    last_of_run[:-1] = in_order[1:] != in_order[:-1]
     return order[last_of_run]
-
-
-def _words(texts: Sequence[str], owner: NDArray[np.int64]) -> pa.DictionaryArray:
-    """One text per series spread over its points; the engine wants distinct dictionaries."""
-    codes: dict[Hashable, int] = {}
-    per_series = np.array([codes.setdefault(text, len(codes)) for text in texts], dtype=np.int32)
-    return pa.DictionaryArray.from_arrays(
-        pa.array(per_series[owner] if len(texts) else per_series),
-        pa.array(list(codes), type=pa.string()),
-    )

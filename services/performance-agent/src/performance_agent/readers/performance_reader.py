@@ -105,7 +105,7 @@ class PerformanceReader:
         params["limit"] = limit + 1
         sql = f"SELECT {json_row(POINT)} {source} LIMIT {{limit:UInt32}}"
         rows = JsonRows()
-        for start, end in _slices(selection, ascending, after):
+        for start, end in slices(selection, ascending=ascending, after=after):
             rows = self._rows(sql, params | {"start": epoch(start), "end": epoch(end)})
             if len(rows) > limit:
                 break
@@ -279,8 +279,8 @@ def _latest(selection: Selection, after: Key | None) -> tuple[str, dict[str, Any
     ), params
 
 
-def _slices(
-    selection: Selection, ascending: bool, after: Key | None
+def slices(
+    selection: Selection, *, ascending: bool, after: Key | None
 ) -> list[tuple[datetime, datetime]]:
     """Growing parts of the window, the last one the whole.
 
@@ -288,7 +288,7 @@ def _slices(
     Some chosen resources have few points per hour: they are read at once.
     """
     window = selection.window
-    slices = []
+    parts = []
     if not selection.resource_ids:
         passed = timedelta()
         if after is not None:
@@ -298,11 +298,11 @@ def _slices(
         length = _FIRST_SLICE
         while passed + length < window.duration:
             if ascending:
-                slices.append((window.start, window.start + passed + length))
+                parts.append((window.start, window.start + passed + length))
             else:
-                slices.append((window.end - passed - length, window.end))
+                parts.append((window.end - passed - length, window.end))
             length *= _WIDEN
-    return [*slices, (window.start, window.end)]
+    return [*parts, (window.start, window.end)]
 
 
 def _page(rows: JsonRows, limit: int, key: Callable[[dict[str, Any]], Key]) -> Page:
