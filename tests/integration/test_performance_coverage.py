@@ -35,7 +35,7 @@ def reader(store: Store) -> CoverageReader:
 
 def scopes(reader: CoverageReader, *providers: str) -> list[dict[str, Any]]:
     found = reader.get_coverage("acme", providers or ("aws",), Window(START, END))
-    return [json.loads(line) for line in found.lines.splitlines()]
+    return json.loads(b"[%b]" % found.text)
 
 
 def gaps(reader: CoverageReader) -> list[tuple[str, str, str]]:
@@ -259,11 +259,11 @@ def test_scopes_stand_side_by_side_and_totals_sum_them_up(
         "gcp/main/web",
     ]
     totals = reader.get_coverage_totals("acme", ("aws", "gcp"), Window(START, END))
-    assert json.loads(totals.lines) == {
+    assert json.loads(totals.text) == {
         "ratio": 0.75,
         "collected_until": "2026-11-20T10:00:00Z",
         "gaps": 1,
     }
     put_gap(store, window("09:00", "10:00"), reason="stopped", recorded_at=clock("12:00"))
     totals = reader.get_coverage_totals("acme", ("aws", "gcp"), Window(START, END))
-    assert json.loads(totals.lines)["gaps"] == 2
+    assert json.loads(totals.text)["gaps"] == 2

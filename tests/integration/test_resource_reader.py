@@ -34,7 +34,7 @@ def text(moment: datetime) -> str:
 
 
 def objects(page: Page) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in page.rows.lines.splitlines()]
+    return json.loads(b"[%b]" % page.rows.text)
 
 
 def ids(reader: ResourceReader, owner: Owner = AWS, **filters: Any) -> list[str]:
@@ -118,7 +118,7 @@ def test_one_id_at_two_providers_is_two_resources(store: Store, reader: Resource
     second = reader.get_resources(BOTH, Filters(), limit=1, after=first.next_key)
     assert second.next_key is None
     assert [row["provider"] for row in objects(first) + objects(second)] == ["aws", "gcp"]
-    newest = json.loads(reader.get_resource_by_id(BOTH, "same").lines)
+    newest = json.loads(reader.get_resource_by_id(BOTH, "same").text)
     assert newest["provider"] == "gcp"
 
 
@@ -189,7 +189,7 @@ class TestAsOf:
     def test_one_resource_as_it_was(self, store: Store, reader: ResourceReader) -> None:
         list_scope(store, at(0), resource("/a/b"), resource("i-2"))
         list_scope(store, at(15), resource("/a/b", status="stopped"))
-        then = json.loads(reader.get_resource_by_id(AWS, "/a/b", as_of=at(10)).lines)
+        then = json.loads(reader.get_resource_by_id(AWS, "/a/b", as_of=at(10)).text)
         assert then["status"] == "running"
         assert not reader.get_resource_by_id(AWS, "i-2", as_of=at(15))
         assert not reader.get_resource_by_id(AWS, "/a/b", as_of=at(-1))
@@ -204,8 +204,8 @@ def test_groups_count_everything_and_show_the_first(store: Store, reader: Resour
         resource("i-3", region="eu-west-1"),
         resource("lb", resource_type="load_balancer"),
     )
-    rows = reader.get_resources_by_type(AWS, [], limit=2).lines.splitlines()
-    machines, balancers = (json.loads(row) for row in rows)
+    found = reader.get_resources_by_type(AWS, [], limit=2)
+    machines, balancers = json.loads(b"[%b]" % found.text)
     assert machines["resource_type"] == "compute_instance"
     assert machines["count"] == 3
     assert machines["by_status"] == {"running": 2, "stopped": 1}
@@ -213,7 +213,7 @@ def test_groups_count_everything_and_show_the_first(store: Store, reader: Resour
     assert [row["resource_id"] for row in machines["resources"]] == ["i-1", "i-2"]
     assert balancers["count"] == 1
     picked = reader.get_resources_by_type(AWS, [ResourceType.LOAD_BALANCER], limit=2)
-    assert [json.loads(picked.lines)["resource_type"]] == ["load_balancer"]
+    assert [json.loads(picked.text)["resource_type"]] == ["load_balancer"]
 
 
 def test_totals_count_nothing_twice_and_missing_is_not_zero(
@@ -236,7 +236,7 @@ def test_totals_count_nothing_twice_and_missing_is_not_zero(
         ),
         resource("k", resource_type="kubernetes_cluster", metadata={"vcpus": 6}),
     )
-    summary = json.loads(reader.get_resource_summary(AWS).lines)
+    summary = json.loads(reader.get_resource_summary(AWS).text)
     assert summary["resources"] == 9
     assert summary["by_type"]["compute_instance"] == 3
     assert summary["by_status"] == {"running": 8, "terminated": 1}
@@ -247,7 +247,7 @@ def test_totals_count_nothing_twice_and_missing_is_not_zero(
 
 
 def test_totals_of_nothing_are_not_known(reader: ResourceReader) -> None:
-    summary = json.loads(reader.get_resource_summary(AWS).lines)
+    summary = json.loads(reader.get_resource_summary(AWS).text)
     assert summary["resources"] == 0
     assert summary["by_type"] == {}
     assert summary["totals"] == {"vcpus": None, "memory_bytes": None, "storage_bytes": None}

@@ -27,6 +27,7 @@ from clickhouse_connect.driver.exceptions import (
     OperationalError,
     ProgrammingError,
 )
+
 from optiinfra.errors import (
     ConfigError,
     StoreError,
@@ -46,6 +47,10 @@ SESSION_SETTINGS: dict[str, Any] = {
     "output_format_json_escape_forward_slashes": 0,
     "output_format_json_quote_denormals": 0,
     "output_format_json_quote_64bit_integers": 0,
+    # CustomSeparated is how JSON rows leave the engine: unescaped and joined by commas.
+    "format_custom_escaping_rule": "Raw",
+    "format_custom_row_after_delimiter": "",
+    "format_custom_row_between_delimiter": ",\n",
     "max_execution_time": 120,
     "max_memory_usage": 4_000_000_000,
     "max_bytes_before_external_sort": 500_000_000,
@@ -53,6 +58,7 @@ SESSION_SETTINGS: dict[str, Any] = {
 }
 
 _NOT_ENOUGH_SPACE = 243
+_OVER_LIMIT = {159, 160, 241}  # execution time, estimated time, memory
 _SOCKET_CODES = {209, 210, 279, 425}  # timeouts, network, all connections failed
 
 
@@ -300,9 +306,8 @@ class _Server:
         with _named_errors(self.where):
             client = self.open(database)
             try:
-                with client.query_arrow_stream(sql, parameters=dict(params)) as tables:
-                    for table in tables:
-                        yield from table.to_batches()
+                with client.query_arrow_stream(sql, parameters=dict(params)) as batches:
+                    yield from batches
             finally:
                 client.close()
 
@@ -320,6 +325,11 @@ def _named_errors(where: str) -> Iterator[None]:
         code = getattr(error, "code", None)
         if code == _NOT_ENOUGH_SPACE:
             raise StoreUnavailableError(f"store {where}: no space left on its disk") from error
+        if code in _OVER_LIMIT:
+            raise StoreUnavailableError(
+                f"store {where}: the query took more time or memory than one may; ask for a "
+                "shorter range or fewer resources"
+            ) from error
         if code in _SOCKET_CODES:
             raise StoreUnavailableError(f"store {where} does not answer") from error
         raise

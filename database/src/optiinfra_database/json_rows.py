@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from optiinfra_database.client import Params, Store
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -59,26 +61,27 @@ def plain_row(columns: Sequence[Column]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JsonRows:
-    """JSON objects as the engine wrote them, one per line (format `TSVRaw`)."""
+    """JSON objects as the engine wrote them, one per line, with commas between the lines."""
 
-    lines: bytes = b""
+    text: bytes = b""
 
     def __len__(self) -> int:
-        return self.lines.count(b"\n")
+        return self.text.count(b"\n") + 1 if self.text else 0
 
     def first(self, count: int) -> JsonRows:
-        """The first `count` rows, or all of them when there are no more."""
-        surplus = len(self) - count
-        if surplus <= 0:
-            return self
-        end = len(self.lines) - 1
-        for _ in range(surplus):
-            end = self.lines.rfind(b"\n", 0, end)
-        return JsonRows(self.lines[: end + 1])
+        """The first `count` rows, at least one, or all of them when there are no more."""
+        end = len(self.text)
+        for _ in range(len(self) - count):
+            end = self.text.rfind(b",\n", 0, end)
+        return self if end == len(self.text) else JsonRows(self.text[:end])
 
     def last(self) -> dict[str, Any]:
         """The last row, parsed; IndexError when there is none."""
-        if not self.lines:
+        if not self.text:
             raise IndexError("no rows")
-        start = self.lines.rfind(b"\n", 0, -1) + 1
-        return cast("dict[str, Any]", json.loads(self.lines[start:]))
+        return cast("dict[str, Any]", json.loads(self.text[self.text.rfind(b"\n") + 1 :]))
+
+
+def query_rows(store: Store, sql: str, params: Params) -> JsonRows:
+    """The answer to a statement whose only column is a `json_row`."""
+    return JsonRows(store.query_bytes(sql, params, format="CustomSeparated"))

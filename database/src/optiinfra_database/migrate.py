@@ -11,7 +11,6 @@ from importlib.resources import files
 from typing import Literal
 
 from optiinfra.errors import StoreError
-
 from optiinfra_database.client import Store
 
 _LEDGER = """

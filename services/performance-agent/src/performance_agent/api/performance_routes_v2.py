@@ -200,7 +200,7 @@ def _add_statistics(
             )
             return _download(request, export, form)
         ranking = reader.get_performance_by_resource(selection, sort=query.sort, limit=query.limit)
-        return list_answer(ranking.rows.lines, window=window, total=ranking.total)
+        return list_answer(ranking.rows.text, window=window, total=ranking.total)
 
     @router.get(
         f"{_SCOPE}/summary",
@@ -228,7 +228,7 @@ def _add_statistics(
             return _download(request, reader.export_performance_summary(selection), form)
         rows = reader.get_performance_summary(selection)
         totals = coverage.get_coverage_totals(customer_id, providers, window)
-        return list_answer(rows.lines, window=window, coverage=json.loads(totals.lines))
+        return list_answer(rows.text, window=window, coverage=json.loads(totals.text))
 
 
 def _add_coverage(router: APIRouter, coverage: CoverageReader, retention: timedelta) -> None:
@@ -246,7 +246,7 @@ def _add_coverage(router: APIRouter, coverage: CoverageReader, retention: timede
         """Per scope. Missing is never zero: a gap has a reason."""
         window = query.window(retention)
         rows = coverage.get_coverage(customer_id, _providers(access, customer_id, provider), window)
-        return list_answer(rows.lines, window=window)
+        return list_answer(rows.text, window=window)
 
 
 def _providers(access: Access, customer_id: str, provider: str) -> Sequence[str]:
@@ -268,7 +268,7 @@ def _page_answer(asked: bytes, window: Window, page: Page, **members: str) -> Re
     next_cursor = None
     if page.next_key is not None:
         next_cursor = encode_cursor(asked, Cursor(window, page.next_key))
-    return list_answer(page.rows.lines, window=window, next_cursor=next_cursor, **members)
+    return list_answer(page.rows.text, window=window, next_cursor=next_cursor, **members)
 
 
 def _form(request: Request, query: FormatQuery) -> Format:

@@ -17,7 +17,7 @@ from typing import Any
 
 from optiinfra.domain import Window
 from optiinfra_database import Store
-from optiinfra_database.json_rows import JsonRows, column, json_row
+from optiinfra_database.json_rows import JsonRows, column, json_row, query_rows
 from performance_agent.readers.selection import epoch
 
 _GAP = (
@@ -180,8 +180,10 @@ class CoverageReader:
         """Per scope: until when it is collected, which share of the window is, and its gaps."""
         params = self._params(customer_id, providers, window)
         scopes = _EVERY_GAP if self._any_within_scope(params) else _EXPLAINED
-        return self._rows(
-            f"WITH {_RANGE} SELECT {json_row(_COVERAGE)} FROM ({scopes}) ORDER BY {_SCOPE}", params
+        return query_rows(
+            self._store,
+            f"WITH {_RANGE} SELECT {json_row(_COVERAGE)} FROM ({scopes}) ORDER BY {_SCOPE}",
+            params,
         )
 
     def get_coverage_totals(
@@ -194,7 +196,9 @@ class CoverageReader:
         if self._any_within_scope(params):
             scopes, gaps = _EVERY_GAP, "gaps_found"
         totals = [*_TOTALS, column("gaps", "UInt64", f"sum(length({gaps}))")]
-        return self._rows(f"WITH {_RANGE} SELECT {json_row(totals)} FROM ({scopes})", params)
+        return query_rows(
+            self._store, f"WITH {_RANGE} SELECT {json_row(totals)} FROM ({scopes})", params
+        )
 
     def _any_within_scope(self, params: dict[str, Any]) -> bool:
         # Most ranges have none, and planning the statement that looks for them costs more
@@ -211,6 +215,3 @@ class CoverageReader:
             "interval": self._interval,
             "patience": self._interval * 3 // 2,
         }
-
-    def _rows(self, sql: str, params: dict[str, Any]) -> JsonRows:
-        return JsonRows(self._store.query_bytes(sql, params, format="TSVRaw"))

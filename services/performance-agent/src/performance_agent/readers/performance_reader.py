@@ -14,7 +14,7 @@ from typing import Any
 
 from optiinfra_database import Store
 from optiinfra_database.exports import Export
-from optiinfra_database.json_rows import Column, JsonRows, column, json_row
+from optiinfra_database.json_rows import Column, JsonRows, column, json_row, query_rows
 from performance_agent.readers.selection import Selection, between, epoch, where
 from performance_agent.readers.statistics import Grouping, statistics
 
@@ -106,7 +106,7 @@ class PerformanceReader:
         sql = f"SELECT {json_row(POINT)} {source} LIMIT {{limit:UInt32}}"
         rows = JsonRows()
         for start, end in slices(selection, ascending=ascending, after=after):
-            rows = self._rows(sql, params | {"start": epoch(start), "end": epoch(end)})
+            rows = query_rows(self._store, sql, params | {"start": epoch(start), "end": epoch(end)})
             if len(rows) > limit:
                 break
         return _page(rows, limit, _point_key)
@@ -126,7 +126,7 @@ class PerformanceReader:
         source, params = _latest(selection, after)
         params["limit"] = limit + 1
         sql = f"SELECT {json_row(POINT)} {source} LIMIT {{limit:UInt32}}"
-        return _page(self._rows(sql, params), limit, _latest_key)
+        return _page(query_rows(self._store, sql, params), limit, _latest_key)
 
     def export_latest_performance(self, selection: Selection, *, limit: int | None) -> Export:
         """The newest point of every series, or of the first `limit`."""
@@ -149,7 +149,7 @@ class PerformanceReader:
         params["limit"] = limit + 1
         sql = f"SELECT {json_row(columns)} {source} LIMIT {{limit:UInt32}}"
         key = _resource_trend_key if by_resource else _trend_key
-        return _page(self._rows(sql, params), limit, key)
+        return _page(query_rows(self._store, sql, params), limit, key)
 
     def export_performance_trends(
         self, selection: Selection, *, bucket: timedelta, by_resource: bool, limit: int | None
@@ -165,7 +165,7 @@ class PerformanceReader:
         ranked, params = self._by_resource(selection, sort)
         params["limit"] = limit
         sql = f"SELECT toString(total), {json_row(BY_RESOURCE)} {ranked} LIMIT {{limit:UInt32}}"
-        lines = self._store.query_bytes(sql, params, format="TSVRaw")
+        lines = self._store.query_bytes(sql, params, format="CustomSeparated")
         if not lines:
             return Ranking(JsonRows(), 0)
         # Each line starts with the same number and a tab; JSON text holds no bare newline.
@@ -183,7 +183,7 @@ class PerformanceReader:
     def get_performance_summary(self, selection: Selection) -> JsonRows:
         """Statistics per metric over the whole window, with how many resources have it."""
         source, params = self._summary(selection)
-        return self._rows(f"SELECT {json_row(SUMMARY)} {source}", params)
+        return query_rows(self._store, f"SELECT {json_row(SUMMARY)} {source}", params)
 
     def export_performance_summary(self, selection: Selection) -> Export:
         """The same rows as a whole."""
@@ -219,9 +219,6 @@ class PerformanceReader:
         grouping = Grouping(["metric_name", "metric_type"], count_resources=True)
         inner, params = statistics(self._store, selection, grouping)
         return f"FROM ({inner}) ORDER BY metric_name, metric_type", params
-
-    def _rows(self, sql: str, params: dict[str, Any]) -> JsonRows:
-        return JsonRows(self._store.query_bytes(sql, params, format="TSVRaw"))
 
     def _export(
         self, columns: Sequence[Column], source: str, params: dict[str, Any], limit: int | None

@@ -111,7 +111,7 @@ def _add_list(router: APIRouter, reader: ResourceReader, retention: timedelta) -
         )
         moment = cursor.window.end if cursor else as_of or datetime.now(UTC)
         return list_answer(
-            page.rows.lines,
+            page.rows.text,
             next_cursor=_next_cursor(asked, Window(_EPOCH, moment), page.next_key),
             start=None,
             end=iso(moment),
@@ -131,7 +131,7 @@ def _add_groups(router: APIRouter, reader: ResourceReader) -> None:
         """What is there now: per type the counts, and the first `limit` resources by id."""
         owner = _owner(access, customer_id, provider)
         rows = reader.get_resources_by_type(owner, query.resource_type, limit=query.limit)
-        return list_answer(rows.lines)
+        return list_answer(rows.text)
 
     @router.get(
         f"{_SCOPE}/summary", response_model=ResourceSummary, summary="The inventory in numbers"
@@ -149,7 +149,7 @@ def _add_groups(router: APIRouter, reader: ResourceReader) -> None:
         storage volumes that are no filesystem on another volume.
         """
         return object_answer(
-            reader.get_resource_summary(_owner(access, customer_id, provider)).lines
+            reader.get_resource_summary(_owner(access, customer_id, provider)).text
         )
 
 
@@ -186,7 +186,7 @@ def _add_changes(router: APIRouter, reader: ResourceReader, retention: timedelta
             after=cursor.key if cursor else None,
         )
         return list_answer(
-            page.rows.lines,
+            page.rows.text,
             window=window,
             next_cursor=_next_cursor(asked, window, page.next_key),
         )
@@ -212,7 +212,7 @@ def _add_one(router: APIRouter, reader: ResourceReader, retention: timedelta) ->
         if not found:
             when = " at that moment" if query.as_of else ""
             raise Problem(404, "Not Found", f"There is no resource {resource_id!r}{when}.")
-        return object_answer(found.lines)
+        return object_answer(found.text)
 
 
 def _owner(access: Access, customer_id: str, provider: str) -> Owner:

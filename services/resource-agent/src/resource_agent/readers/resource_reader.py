@@ -16,7 +16,7 @@ from optiinfra.catalog import ResourceType
 from optiinfra.domain import Change, Window
 from optiinfra_database import Store
 from optiinfra_database.exports import Export
-from optiinfra_database.json_rows import Column, JsonRows, column, json_row
+from optiinfra_database.json_rows import Column, JsonRows, column, json_row, query_rows
 from resource_agent.readers.selection import Filters, Owner
 
 Key = tuple[str | int, ...]
@@ -150,7 +150,8 @@ class ResourceReader:
         moment, when nothing is shown as deleted.
         """
         source, params = _resources(owner, filters, as_of, include_deleted, after)
-        rows = self._rows(
+        rows = query_rows(
+            self._store,
             f"SELECT {json_row(RESOURCE)} {source} LIMIT {{limit:UInt32}}",
             params | {"limit": limit + 1},
         )
@@ -175,7 +176,8 @@ class ResourceReader:
         """The resource as one row, a deleted one too, or as it was at a moment; no row for an
         unknown one. Of several providers that know the id, the one that saw it last."""
         source, params = _states(owner, as_of, resource_id)
-        return self._rows(
+        return query_rows(
+            self._store,
             f"SELECT {json_row(RESOURCE)} {source} "
             "AND resource_id = {resource_id:String} ORDER BY last_seen DESC, provider LIMIT 1",
             params,
@@ -187,7 +189,8 @@ class ResourceReader:
         """One row per type: how many there are by status and region, and the first `limit`
         of them by id."""
         source, params = _present(owner, Filters(resource_types=resource_types))
-        return self._rows(
+        return query_rows(
+            self._store,
             f"SELECT {json_row(BY_TYPE)} {source} GROUP BY resource_type ORDER BY resource_type",
             params | {"limit": limit},
         )
@@ -204,7 +207,8 @@ class ResourceReader:
         """Changes of the window, newest first; then in falling order of id, provider, change
         and the moment of the state before. `after` is that key, moments in epoch seconds."""
         source, params = _changes(owner, window, filters, after)
-        rows = self._rows(
+        rows = query_rows(
+            self._store,
             f"SELECT {json_row(CHANGE)} {source} LIMIT {{limit:UInt32}}",
             params | {"limit": limit + 1},
         )
@@ -224,10 +228,7 @@ class ResourceReader:
         resources that belong to a total and do not say.
         """
         source, params = _present(owner, Filters())
-        return self._rows(f"SELECT {json_row(SUMMARY)} {source}", params)
-
-    def _rows(self, sql: str, params: dict[str, Any]) -> JsonRows:
-        return JsonRows(self._store.query_bytes(sql, params, format="TSVRaw"))
+        return query_rows(self._store, f"SELECT {json_row(SUMMARY)} {source}", params)
 
     def _export(
         self, columns: Sequence[Column], source: str, params: dict[str, Any], limit: int | None
