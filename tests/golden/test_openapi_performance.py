@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from support.golden import hold_against_golden
+from support.golden import hold_against_golden, openapi_text
 
 from optiinfra.collector_client import CollectorClient
 from optiinfra.settings import Settings
@@ -14,5 +12,4 @@ from performance_agent.main import create_app
 
 def test_the_document_is_the_one_that_was_looked_at(store: Store) -> None:
     app = create_app(Settings(), store, CollectorClient("http://collector"))
-    text = json.dumps(app.openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    hold_against_golden("performance-agent.openapi.json", text)
+    hold_against_golden("performance-agent.openapi.json", openapi_text(app))

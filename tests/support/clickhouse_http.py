@@ -167,7 +167,9 @@ class Handler(BaseHTTPRequestHandler):
     def _stream(self, blocks: Iterator[bytes], headers: Mapping[str, str]) -> None:
         piece = next(blocks, b"")  # until here an exception is an answer of its own
         tag = uuid.uuid4().hex[:16]
-        self._head(200, {**headers, "Transfer-Encoding": "chunked", "X-ClickHouse-Exception-Tag": tag})
+        self._head(
+            200, {**headers, "Transfer-Encoding": "chunked", "X-ClickHouse-Exception-Tag": tag}
+        )
         try:
             while piece:
                 self._chunk(piece)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+
+from fastapi import FastAPI
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
@@ -15,3 +18,8 @@ def hold_against_golden(name: str, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     assert path.is_file(), f"{path} is missing; make golden writes it"
     assert text == path.read_text(encoding="utf-8"), f"{name} differs; see make golden"
+
+
+def openapi_text(app: FastAPI) -> str:
+    """An app's OpenAPI document as it is kept."""
+    return json.dumps(app.openapi(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

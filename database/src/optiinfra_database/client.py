@@ -24,9 +24,11 @@ from clickhouse_connect.driver import Client
 from clickhouse_connect.driver.binding import bind_query
 from clickhouse_connect.driver.exceptions import (
     ClickHouseError,
+    DatabaseError,
     OperationalError,
     ProgrammingError,
 )
+from urllib3.exceptions import HTTPError
 
 from optiinfra.errors import (
     ConfigError,
@@ -60,6 +62,8 @@ SESSION_SETTINGS: dict[str, Any] = {
 _NOT_ENOUGH_SPACE = 243
 _OVER_LIMIT = {159, 160, 241}  # execution time, estimated time, memory
 _SOCKET_CODES = {209, 210, 279, 425}  # timeouts, network, all connections failed
+_NOT_MIGRATED = {60, 81}  # unknown table, unknown database
+_NOT_LET_IN = {192, 193, 194, 497, 516}  # user, password, missing right
 
 
 class Store:
@@ -162,7 +166,7 @@ def connect(dsn: str, *, create_database: bool = True) -> Store:
     Raises ConfigError for a DSN it does not understand, StoreError when the directory is
     locked by another process or not writable, StoreUnavailableError when no server answers.
     """
-    scheme = dsn.partition("://")[0]
+    scheme, separator, _ = dsn.partition("://")
     engine: _Engine
     if scheme == "chdb":
         location, _, options = dsn.removeprefix("chdb://").partition("?")
@@ -173,15 +177,19 @@ def connect(dsn: str, *, create_database: bool = True) -> Store:
         database = parse_qs(options).get("database", [DEFAULT_DATABASE])[0]
         engine = _Embedded(Path(location))
     elif scheme in ("clickhouse", "clickhouses"):
-        database = unquote(urlsplit(dsn).path.strip("/")) or DEFAULT_DATABASE
         engine = _Server(dsn)
+        database = unquote(urlsplit(dsn).path.strip("/")) or DEFAULT_DATABASE
     else:
+        # Without a scheme the text may begin with a password.
+        named = f"{scheme}:// is no known scheme" if separator else "has no scheme"
         raise ConfigError(
-            f"OPTIINFRA_STORE: {scheme or 'empty'} is no known scheme; use chdb:///<dir>, "
+            f"OPTIINFRA_STORE: {named}; use chdb:///<dir>, "
             "clickhouse://user:password@host:8123/database or clickhouses:// for TLS"
         )
-    if not database.replace("_", "").isalnum():
-        raise ConfigError("OPTIINFRA_STORE: a database name has letters, digits and _ only")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
+        raise ConfigError(
+            "OPTIINFRA_STORE: a database name has letters, digits and _ only, no digit first"
+        )
     if create_database:
         with _named_errors(engine.where):
             client = engine.open(None)
@@ -271,11 +279,19 @@ class _Server:
     """A ClickHouse server or cluster, over its HTTP interface."""
 
     def __init__(self, dsn: str) -> None:
-        parts = urlsplit(dsn)
+        try:
+            parts = urlsplit(dsn)
+            port = parts.port
+        except ValueError:
+            # Its text may quote the password.
+            raise ConfigError(
+                "OPTIINFRA_STORE: host and port cannot be read; in user and password write "
+                "the characters @ : / ? # [ ] % percent-encoded, as %40 for @"
+            ) from None
         secure = parts.scheme == "clickhouses"
         self._arguments: dict[str, Any] = {
             "host": parts.hostname or "localhost",
-            "port": parts.port or (8443 if secure else 8123),
+            "port": port or (8443 if secure else 8123),
             "username": unquote(parts.username or "default"),
             "password": unquote(parts.password or ""),
             "interface": "https" if secure else "http",
@@ -321,6 +337,8 @@ def _named_errors(where: str) -> Iterator[None]:
         raise StoreUnavailableError(f"store {where} does not answer") from error
     except ProgrammingError as error:
         raise StoreError(f"store {where} cannot be opened: {error}") from error
+    except HTTPError as error:
+        raise StoreUnavailableError(f"store {where} broke off its answer") from error
     except ClickHouseError as error:
         code = getattr(error, "code", None)
         if code == _NOT_ENOUGH_SPACE:
@@ -332,6 +350,18 @@ def _named_errors(where: str) -> Iterator[None]:
             ) from error
         if code in _SOCKET_CODES:
             raise StoreUnavailableError(f"store {where} does not answer") from error
+        if code in _NOT_MIGRATED:
+            raise StoreUnavailableError(
+                f"store {where} lacks the database or a table; the data collector makes them "
+                "when it starts, and so does `optiinfra migrate`"
+            ) from error
+        if code in _NOT_LET_IN:
+            raise StoreError(
+                f"store {where} refused the user; check user and password in OPTIINFRA_STORE "
+                "and the user's grants"
+            ) from error
+        if code is None and type(error) is DatabaseError:
+            raise StoreUnavailableError(f"store {where} does not answer as ClickHouse") from error
         raise
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -8,13 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from data_collector.api.models import (
-    AccountList,
-    CollectionRequest,
-    CollectionsQuery,
-    RunDetail,
-    RunList,
-)
+from data_collector.api.answers import AccountList, RunDetail, RunList
+from data_collector.api.queries import CollectionRequest, CollectionsQuery
 from data_collector.runtime import Runtime
 from data_collector.tasks import start_runs
 from optiinfra.domain import Window, iso

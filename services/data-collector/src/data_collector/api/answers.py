@@ -1,43 +1,14 @@
-"""What the data collector's REST API takes and answers."""
+"""What the data collector answers, for OpenAPI and for the tests that hold answers to it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from optiinfra.accounts import NAME_PATTERN
 from optiinfra.domain import DropReason, Kind, RunStatus, ScopeStatus
-from optiinfra.web.paging import PageQuery
-from optiinfra.web.time_range import TimeRangeQuery
-from optiinfra.web.triggers import TriggerRequest
 
 _RUN_ID = "019ab3e0f1c2a4d07be1c9de55f04b1a2c88"
-
-
-class CollectionRequest(TriggerRequest):
-    """What to collect now, and which kinds of it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"customer_id": "local", "provider": "host", "kinds": ["performance"]}
-        }
-    )
-
-    kinds: list[Kind] = Field(
-        [Kind.PERFORMANCE, Kind.RESOURCES], min_length=1, description="what to collect"
-    )
-
-
-class CollectionsQuery(TimeRangeQuery, PageQuery):
-    """Which runs to list."""
-
-    customer_id: Annotated[str, Field(pattern=NAME_PATTERN)]
-    provider: Annotated[str, Field(pattern=NAME_PATTERN)] | None = Field(
-        None, description="one provider of the customer"
-    )
-    kind: Kind | None = Field(None, description="one kind")
 
 
 class TimeSpan(BaseModel):

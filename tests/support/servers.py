@@ -1,0 +1,84 @@
+"""Redis, and ClickHouse as `support.clickhouse_http` plays it, as processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from support.processes import TESTS, free_port
+
+
+class Server:
+    """A server that a test starts, stops and starts again at the same address."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        url: str,
+        *,
+        ready: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.url = url
+        self._command = command
+        self._ready = ready
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Returns once the server says that it answers."""
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        told = []
+        for line in self._process.stdout:
+            told.append(line)
+            if self._ready in line:
+                return
+        raise AssertionError(f"{self._command[0]} did not start: {''.join(told)}")
+
+    def stop(self) -> None:
+        """Returns once it has ended; what it holds in memory only is gone."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        self._process.wait(timeout=30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process = None
+
+
+def redis_server(folder: Path) -> Server:
+    """A Redis that writes nothing to disk; the test is skipped where there is none."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    port = str(free_port())
+    command = [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    return Server(command, f"redis://127.0.0.1:{port}/0", ready="Ready to accept connections")
+
+
+def clickhouse_server(folder: Path, credentials: str = "default:") -> Server:
+    """ClickHouse's HTTP interface over a store in `folder`, for `user:password`."""
+    port = str(free_port())
+    return Server(
+        [sys.executable, "-m", "support.clickhouse_http", str(folder), port, credentials],
+        f"clickhouse://{credentials}@127.0.0.1:{port}/optiinfra_metrics",
+        ready="ready",
+        environment={"PYTHONPATH": str(TESTS)},
+    )
