@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.servers import redis_server
 
 from optiinfra.logging import configure_logging
 from optiinfra_database import Store, connect, migrate
@@ -27,6 +28,13 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the recorded data (../shared/data) is not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Redis; who uses it empties it first."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
-import http.client
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,12 +63,10 @@ def measure(store: Store, *, end: datetime, rounds: int) -> list[Latency]:
         (resource_app, _resource_paths(end, resource_id)),
     ):
         app = make(settings, store, CollectorClient("http://127.0.0.1:9"))
-        with _served(app) as port:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-            connection.connect()
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for name, path in paths.items():
-                latencies.append(_latency(store, connection, name, path, rounds))
+        with _served(app) as port, _Client(port) as client:
+            latencies += [
+                _latency(store, client, name, path, rounds) for name, path in paths.items()
+            ]
     return latencies
 
 
@@ -108,16 +107,14 @@ def _window(end: datetime, days: int) -> dict[str, Any]:
     return {"start": iso(end - timedelta(days=days)), "end": iso(end)}
 
 
-def _latency(
-    store: Store, connection: http.client.HTTPConnection, name: str, path: str, rounds: int
-) -> Latency:
+def _latency(store: Store, client: _Client, name: str, path: str, rounds: int) -> Latency:
     for _ in range(_WARM_UP):
-        _get(connection, path)
+        client.get(path)
     with (
         patch.object(store, "query", wraps=store.query) as query,
         patch.object(store, "query_bytes", wraps=store.query_bytes) as query_bytes,
     ):
-        answer = _get(connection, path)
+        _seconds, answer_bytes = client.get(path)
     statements: list[Callable[[], object]] = [
         partial(store.query, *call.args, **call.kwargs) for call in query.call_args_list
     ]
@@ -125,21 +122,14 @@ def _latency(
         partial(store.query_bytes, *call.args, **call.kwargs) for call in query_bytes.call_args_list
     ]
 
-    def ask() -> None:
-        _get(connection, path)
-
-    def run_bare() -> None:
-        for statement in statements:
-            statement()
-
     served: list[float] = []
     bare: list[float] = []
-    for number in range(rounds):
-        attempts = [(ask, served), (run_bare, bare)]
-        for attempt, times in attempts if number % 2 else reversed(attempts):
-            started = time.perf_counter()
-            attempt()
-            times.append(time.perf_counter() - started)
+    for _ in range(rounds):
+        served.append(client.get(path)[0])
+        started = time.perf_counter()
+        for statement in statements:
+            statement()
+        bare.append(time.perf_counter() - started)
     return Latency(
         name,
         p50=median(served),
@@ -147,7 +137,7 @@ def _latency(
         bare_p50=median(bare),
         bare_p95=_p95(bare),
         statements=len(statements),
-        answer_bytes=len(answer),
+        answer_bytes=answer_bytes,
     )
 
 
@@ -155,13 +145,34 @@ def _p95(times: Sequence[float]) -> float:
     return sorted(times)[int(len(times) * 0.95)]
 
 
-def _get(connection: http.client.HTTPConnection, path: str) -> bytes:
-    connection.request("GET", path)
-    response = connection.getresponse()
-    body = response.read()
-    if response.status != http.client.OK:
-        raise RuntimeError(f"{path} answered {response.status}: {body[:500]!r}")
-    return body
+class _Client:
+    """A process that asks; in this one it would hold the interpreter's lock against the
+    server."""
+
+    def __init__(self, port: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.client", str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> _Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def get(self, path: str) -> tuple[float, int]:
+        """Seconds until the whole answer was there, and its size."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(path + "\n")
+        self._process.stdin.flush()
+        seconds, status, size = self._process.stdout.readline().split()
+        if status != "200":
+            raise RuntimeError(f"{path} answered {status}")
+        return float(seconds), int(size)
 
 
 @contextmanager

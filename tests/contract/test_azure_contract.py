@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -23,7 +24,7 @@ from optiinfra.testing.contract import violations
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting() -> None:
+def _no_waiting() -> Iterator[None]:
     with stamina.set_testing(True, attempts=5, cap=True):
         yield
 

@@ -60,7 +60,7 @@ def test_on_an_unkind_vultr(faults: Faults) -> None:
         assert violations(VultrProvider(), account(fake)) == []
 
 
-def test_without_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("VULTR_API_KEY")
+def test_with_a_wrong_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VULTR_API_KEY", "expired")
     with FakeVultr() as fake:
         assert violations(VultrProvider(), account(fake)) == []

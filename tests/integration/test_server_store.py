@@ -149,9 +149,9 @@ def test_an_empty_answer_has_no_rows_in_any_form(remote):
 def test_a_bound_value_is_only_ever_a_value(remote, words, text):
     remote.insert(words, ["n", "word"], [[1, text]])
     assert remote.query("SELECT n FROM words WHERE word = {word:String}", {"word": text}) == [(1,)]
-    assert remote.query("SELECT {word:String}, {list:Array(String)}", {"word": text, "list": [text]}) == [
-        (text, [text])
-    ]
+    assert remote.query(
+        "SELECT {word:String}, {list:Array(String)}", {"word": text, "list": [text]}
+    ) == [(text, [text])]
     piece = b"".join(
         remote.stream_bytes("SELECT hex({word:String})", {"word": text}, format="TSVRaw")
     )
@@ -159,16 +159,18 @@ def test_a_bound_value_is_only_ever_a_value(remote, words, text):
 
 
 @given(text=st.text(max_size=50))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_any_text_comes_back_as_it_went(remote, text):
     assert remote.query("SELECT {word:String}", {"word": text}) == [(text,)]
 
 
 def test_more_values_than_an_address_can_hold(remote):
     ids = [f"/subscriptions/{n:040d}/it's" for n in range(2000)]
-    assert remote.query("SELECT length({ids:Array(String)}), {ids:Array(String)}[-1]", {"ids": ids}) == [
-        (2000, ids[-1])
-    ]
+    assert remote.query(
+        "SELECT length({ids:Array(String)}), {ids:Array(String)}[-1]", {"ids": ids}
+    ) == [(2000, ids[-1])]
 
 
 def test_threads_share_a_store(remote):
@@ -188,14 +190,17 @@ def test_an_answer_that_breaks_off_is_told_and_never_taken_for_whole(remote):
     sql = "SELECT throwIf(number = 900000, 'broken') FROM numbers(1000000)"
     with pytest.raises(StoreUnavailableError, match="broke off"):
         list(remote.stream_bytes(sql, format="TSVRaw"))
-    with pytest.raises((StoreError, DatabaseError)):
+    with pytest.raises(StoreUnavailableError, match="broke off"):
         list(remote.stream_arrow(sql))
     remote.ping()
 
 
 def test_a_query_over_its_time_is_told(remote):
     with pytest.raises(StoreUnavailableError, match="more time or memory"):
-        remote.query("SELECT sleepEachRow(1) FROM numbers(3) SETTINGS max_execution_time = 1, max_block_size = 1")
+        remote.query(
+            "SELECT sleepEachRow(1) FROM numbers(3) "
+            "SETTINGS max_execution_time = 1, max_block_size = 1"
+        )
 
 
 @pytest.mark.parametrize("user", ["collector:wrong-password", "stranger:p%40ss", "collector"])

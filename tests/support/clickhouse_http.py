@@ -11,6 +11,7 @@ block header, which drivers negotiate.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
@@ -74,13 +75,17 @@ _STATUS_OF_CODE = {
 }
 
 
+def _connect(directory: str) -> Any:
+    return chdb.connect(directory)  # type: ignore[no-untyped-call]  # untyped package
+
+
 class Engine:
     """The embedded engine; each statement has a session of its own."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         # The engine lives as long as one connection does.
-        self._anchor = chdb.connect(directory)
+        self._anchor = _connect(directory)
         self.version, self.timezone = (
             self._anchor.query("SELECT version(), timezone()", "TSV").bytes().decode().split()
         )
@@ -88,7 +93,7 @@ class Engine:
     @contextmanager
     def session(self, database: str, settings: Mapping[str, str]) -> Iterator[Any]:
         """A connection that uses the database and has the settings."""
-        connection = chdb.connect(self._directory)
+        connection = _connect(self._directory)
         try:
             connection.query(f"USE `{database.replace('`', '')}`")
             if settings:
@@ -157,23 +162,30 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, b"", headers | _summary(session.query(statement, params=bound)))
             return
         headers |= {"X-ClickHouse-Format": format}
-        if format not in _UNFRAMED or fields.get("wait_end_of_query") == "1":
-            result = session.query(statement, format, params=bound)
-            self._send(200, result.bytes(), headers | _summary(result))
-            return
-        with session.send_query(statement, format, params=bound) as blocks:
-            self._stream((block.bytes() for block in blocks), headers)
+        waits = fields.get("wait_end_of_query") == "1"
+        if not waits and format in _UNFRAMED | {"ArrowStream"}:
+            with session.send_query(statement, format, params=bound) as blocks:
+                pieces: Iterator[bytes] = (block.bytes() for block in blocks)
+                if format == "ArrowStream":
+                    pieces = _joined(pieces)
+                # Until the first piece an exception is an answer of its own.
+                first = next(pieces, b"")
+                if first:
+                    self._stream(first, pieces, headers)
+                    return
+        # Also for a stream without rows, which has its frame all the same.
+        result = session.query(statement, format, params=bound)
+        self._send(200, result.bytes(), headers | _summary(result))
 
-    def _stream(self, blocks: Iterator[bytes], headers: Mapping[str, str]) -> None:
-        piece = next(blocks, b"")  # until here an exception is an answer of its own
+    def _stream(self, first: bytes, rest: Iterator[bytes], headers: Mapping[str, str]) -> None:
         tag = uuid.uuid4().hex[:16]
         self._head(
             200, {**headers, "Transfer-Encoding": "chunked", "X-ClickHouse-Exception-Tag": tag}
         )
         try:
-            while piece:
+            self._chunk(first)
+            for piece in filter(None, rest):
                 self._chunk(piece)
-                piece = next(blocks, b"")
         except RuntimeError as error:
             # Too late for a status: the exception goes into the body, which then breaks off.
             message = self._message(str(error))
@@ -233,14 +245,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _form(self, body: bytes) -> dict[str, str]:
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-        parts = BytesParser().parsebytes(head + body).get_payload()
-        assert isinstance(parts, list)
-        return {
-            str(part.get_param("name", header="content-disposition")): bytes(
-                part.get_payload(decode=True)
-            ).decode()
-            for part in parts
-        }
+        fields = {}
+        for part in BytesParser().parsebytes(head + body).walk():
+            value = part.get_payload(decode=True)
+            if isinstance(value, bytes):  # the whole has none of its own
+                fields[str(part.get_param("name", header="content-disposition"))] = value.decode()
+        return fields
 
 
 class Server(ThreadingHTTPServer):
@@ -248,6 +258,23 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     request_queue_size = 128
+
+
+def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """One Arrow stream of the streams that the engine makes, one per block."""
+    sink = io.BytesIO()
+    writer = None
+    for block in blocks:
+        with pa.ipc.open_stream(block) as reader:
+            writer = writer or pa.ipc.new_stream(sink, reader.schema)
+            for batch in reader:
+                writer.write_batch(batch)
+        yield sink.getvalue()
+        sink.seek(0)
+        sink.truncate()
+    if writer:
+        writer.close()
+        yield sink.getvalue()
 
 
 def _summary(result: Any) -> dict[str, str]:

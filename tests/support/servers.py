@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-
 from support.processes import TESTS, free_port
 
 

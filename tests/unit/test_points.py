@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -103,6 +104,15 @@ def test_a_point_is_settled_only_when_its_bucket_ended_long_enough_ago():
     assert [row["settled"] for row in rows] == [True, False]
     own = series([settles, settles + 300], [1, 1], settling=timedelta(hours=1))
     assert [row["settled"] for row in table_of(own)[0]] == [False, False]
+
+
+def test_a_reading_that_cannot_be_repeated_is_settled_at_once():
+    reading = replace(TIMING, settling=timedelta(), history=timedelta())
+    now = int(NOW.timestamp())
+    table, _ = points_table(
+        ACCOUNT, [series([now], [1])], timing=reading, retention=timedelta(days=90), now=NOW
+    )
+    assert table["settled"].to_pylist() == [True]
 
 
 def test_nothing_at_all_is_an_empty_table():

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
@@ -34,7 +35,9 @@ app = typer.Typer(
 accounts_app = typer.Typer(help="The configured accounts.", no_args_is_help=True)
 app.add_typer(accounts_app, name="accounts")
 
-out = Console()
+# Into a file or a pipe, lines are wide enough for a table to be read by a program.
+_WIDTH = None if sys.stdout.isatty() else 200
+out = Console(width=_WIDTH)
 errors = Console(stderr=True)
 
 RoleName = Literal["viewer", "member", "admin", "owner"]
@@ -84,7 +87,7 @@ def migrate_command(
     store = connect(settings.store.get_secret_value())
     try:
         if show_status:
-            table = Table("version", "name", "state", "applied at")
+            table = _table("version", "name", "state", "applied at")
             for entry in status(store):
                 when = f"{entry.applied_at:%Y-%m-%d %H:%M:%S}Z" if entry.applied_at else ""
                 number = f"{entry.migration.version:04}"
@@ -117,7 +120,7 @@ def collect(
     kinds = kind or [Kind.RESOURCES, Kind.PERFORMANCE]
     with _collecting(settings) as collecting:
         runs = _with_progress(collecting, accounts, kinds)
-    table = Table(
+    table = _table(
         "account", "kind", "status", "scopes", "rows", "dropped", "calls", "price", "error"
     )
     for run in runs:
@@ -155,10 +158,10 @@ def runs(
         found = CollectThere(_url(settings), _own_token(settings)).recent_runs(
             customer, window, limit
         )
-    table = Table("queued", "account", "kind", "status", "rows", "calls", "price", "error")
+    table = _table("queued", "account", "kind", "status", "rows", "calls", "price", "error")
     for run in found:
         table.add_row(
-            run["queued_at"],
+            run["queued_at"][:19] + "Z",
             f"{run['customer_id']}/{run['provider']}/{run['account_id']}",
             run["kind"],
             run["status"],
@@ -197,7 +200,7 @@ def accounts_check(
     """Check the file, the credentials and the permissions; say what is missing."""
     settings = load_settings()
     configure_logging(settings.log_format, level="ERROR")
-    table = Table("account", "check", "", "what to do")
+    table = _table("account", "check", "", "what to do")
     all_well = True
     for one in _chosen(settings, customer, provider, account):
         name = f"{one.customer_id}/{one.provider}/{one.account_id}"
@@ -288,6 +291,14 @@ def _own_token(settings: Settings) -> str | None:
 
 def _url(settings: Settings) -> str:
     return f"http://{settings.host}:{settings.port or server.PORT}"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in columns:
+        # Nothing is cut off: an error's end is where its advice stands.
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def _place(settings: Settings) -> str:

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 
 import httpx
 import uvicorn
-from performance_agent.main import create_routers as performance_routers
-from resource_agent.main import create_routers as resource_routers
 from starlette.types import Receive, Scope, Send
 
 from data_collector import tasks, telemetry
@@ -21,6 +19,8 @@ from optiinfra.errors import ConfigError
 from optiinfra.settings import Settings
 from optiinfra.web.app import Lifespan, Service, create_service
 from optiinfra_database import connect, migrate
+from performance_agent.main import create_routers as performance_routers
+from resource_agent.main import create_routers as resource_routers
 
 PORT = 8000
 #: Collections under way at once; they wait for the network most of the time.

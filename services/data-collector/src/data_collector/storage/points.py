@@ -42,7 +42,7 @@ def points_table(
     """The valid points of `series`, each key once, sorted by the table's key.
 
     Of several points with one key the last one given stands. A point is settled when its
-    bucket ended at least its settling time before `now`. The counter holds every value
+    bucket ended at least its settling time before `now`, a reading at once. The counter holds every value
     that was refused, by reason.
     """
     if not series:
@@ -159,8 +159,11 @@ def _json_text(metadata: Mapping[str, object]) -> str:
 
 
 def _settled_after(series: Sequence[Series], timing: Timing) -> Ints:
-    """Seconds from a bucket's start until it is settled, for each series."""
-    usual = (timing.period + timing.settling) // _SECOND
+    """Seconds from a bucket's start until it is settled, for each series.
+
+    What can only be read now is final at once: nobody will ever say otherwise.
+    """
+    usual = (timing.period + timing.settling) // _SECOND if timing.history else 0
     return np.array(
         [
             usual if one.settling is None else (timing.period + one.settling) // _SECOND
