@@ -254,7 +254,7 @@ def test_calls_and_price_of_a_cycle_of_a_thousand_instances(store):
         project.fake.asked.clear()
         (outcome,) = project.collector.collect(Kind.PERFORMANCE, cycle)
     assert outcome.status is ScopeStatus.OK
-    listed = {call: count for call, count in project.fake.asked.items()}
+    listed = dict(project.fake.asked)
     minimum = len({query.type for query in QUERIES})
     assert listed == {"monitoring.ListTimeSeries": minimum, "monitoring.ListMetricDescriptors": 5}
     assert outcome.api_calls["monitoring.ListTimeSeries"] == minimum

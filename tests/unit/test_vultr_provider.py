@@ -369,7 +369,7 @@ def test_nobody_waits_for_a_long_retry_after() -> None:
 # -- credentials, endpoints, clocks
 
 
-@pytest.mark.parametrize("key", ["wrong", "", "two\nlines", "ключ"])
+@pytest.mark.parametrize("key", ["not-the-key", "", "two\nlines", "ключ"])
 def test_a_bad_key_is_a_credential_error(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VULTR_API_KEY", key)
     with FakeVultr() as fake, pytest.raises(CredentialError) as caught:
@@ -475,6 +475,9 @@ INTERNAL = NodeExporterOptions(address="internal_ip")
         ("::ffff:169.254.169.254", MAIN, True),
         ("2002:7f00:1::", MAIN, False),
         ("64:ff9b::a9fe:a9fe", MAIN, True),
+        ("2001:0:4136:e378:8000:63bf:3fff:fdd2", MAIN, False),
+        ("2001:db8::1", MAIN, False),
+        ("ff0e::1", MAIN, False),
         ("169.254.169.254", MAIN, False),
         ("169.254.169.254", MAIN, True),
         ("169.254.169.254", INTERNAL, True),

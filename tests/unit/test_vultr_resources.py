@@ -30,7 +30,6 @@ SIZES = Sizes(
 #: What the recorded bodies hold and no resource shows, with the reason.
 NOT_MAPPED = {
     "instances": {
-        "default_password",  # secret
         "kvm",  # secret: a console without a further password
         "server_status",  # ok on stopped instances
         "allowed_bandwidth",  # the plan's
@@ -129,7 +128,9 @@ def test_recorded_listings_become_resources(shared_data: Path, service: Service)
     present: set[str] = set()
     read: set[str] = set()
     for body in bodies:
+        service.normalise(body, Sizes(GB))  # sizes without plans
         resource = service.normalise(body, SIZES)
+        assert not list(resources.children(service, body))
         assert resource.resource_id == body["id"].lower()
         assert resource.resource_name
         assert resource.region == body["region"].lower()
@@ -139,6 +140,16 @@ def test_recorded_listings_become_resources(shared_data: Path, service: Service)
         present |= body.keys()
         read |= body.read
     assert present - read == NOT_MAPPED[service.name]
+
+
+def test_no_secret_comes_along() -> None:
+    secrets = (
+        "default_password kvm password user_data ferretdb_credentials access_key access_cert "
+        "ssh_keys kube_config root_password ssl"
+    ).split()
+    for service in SERVICES.values():
+        body = {"id": "a", "status": "active"} | dict.fromkeys(secrets, "hush")
+        assert "hush" not in json.dumps(service.normalise(body, SIZES).metadata)
 
 
 def test_a_recorded_instance_as_a_whole(shared_data: Path) -> None:

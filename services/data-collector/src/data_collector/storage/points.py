@@ -42,8 +42,8 @@ def points_table(
     """The valid points of `series`, each key once, sorted by the table's key.
 
     Of several points with one key the last one given stands. A point is settled when its
-    bucket ended at least its settling time before `now`, a reading at once. The counter holds every value
-    that was refused, by reason.
+    bucket ended at least its settling time before `now`, a reading at once. The counter
+    holds every value that was refused, by reason.
     """
     if not series:
         return PERFORMANCE_METRICS.empty_table(), Counter()
