@@ -8,16 +8,20 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 def hold_against_golden(name: str, text: str) -> None:
     """Compare with `tests/golden/<name>`; with OPTIINFRA_WRITE_GOLDEN set, write it first."""
-    path = GOLDEN / name
+    hold_against(REPOSITORY / "tests" / "golden" / name, text)
+
+
+def hold_against(path: Path, text: str) -> None:
+    """The same for a generated file that lies elsewhere."""
     if os.environ.get("OPTIINFRA_WRITE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     assert path.is_file(), f"{path} is missing; make golden writes it"
-    assert text == path.read_text(encoding="utf-8"), f"{name} differs; see make golden"
+    assert text == path.read_text(encoding="utf-8"), f"{path.name} differs; see make golden"
 
 
 def openapi_text(app: FastAPI) -> str:

@@ -21,9 +21,7 @@ def list_answer(
     if window is not None:
         envelope |= {"start": iso(window.start), "end": iso(window.end)}
     rest = json.dumps(envelope | members, separators=(",", ":")).encode()
-    return Response(
-        b"".join((b'{"data":[', rows, b"],", rest[1:])), media_type="application/json"
-    )
+    return Response(b"".join((b'{"data":[', rows, b"],", rest[1:])), media_type="application/json")
 
 
 def object_answer(row: bytes) -> Response:
