@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -168,3 +169,40 @@ def test_rollups_equal_what_the_raw_points_say_after_repeats_and_corrections(sto
         assert len(rolled) > 3
         assert rolled == raw
         assert last + width == floor_time(clock.now, width), "every ended bucket is there"
+
+
+def test_a_customers_backlog_is_rolled_up_for_that_customer_alone(store):
+    """What is caught up far back costs no other customer a computation."""
+    clock = Clock()
+    rollups = Rollups(store, retention=RETENTION)
+    acme = collector(store, clock)
+    other = TestCollector(store, acme.provider, replace(acme.account, customer_id="globex"), clock)
+    for kind in (acme, other):
+        kind.collect(Kind.PERFORMANCE)
+    clock.forward(2 * HOUR)
+    rollups.refresh(clock.now)
+    computed = "SELECT max(computed_at) FROM metrics_1h WHERE customer_id = 'globex' AND bucket < "
+    moment = f"toDateTime({int((clock.now - 30 * HOUR).timestamp())})"
+    before = store.query(computed + moment)
+    acme.collect(Kind.PERFORMANCE, Window(clock.now - 100 * HOUR, clock.now - 96 * HOUR))
+    rollups.refresh(clock.now)
+    assert store.query(computed + moment) == before
+    ((points,),) = store.query(
+        "SELECT sum(points) FROM metrics_1h FINAL WHERE customer_id = 'acme' "
+        f"AND bucket < toDateTime({int((clock.now - 90 * HOUR).timestamp())})"
+    )
+    assert points > 0
+
+
+def test_a_scope_that_fails_forever_makes_no_rollup_old(store):
+    clock = Clock()
+    kind = collector(store, clock, scopes=1)
+    kind.collect(Kind.PERFORMANCE)
+    rollups = Rollups(store, retention=RETENTION)
+    rollups.refresh(clock.now)
+    clock.forward(48 * HOUR)
+    collector(store, clock, scopes=1, fail_rate=1.0).collect(Kind.PERFORMANCE)
+    assert rollups.refresh(clock.now) <= 49
+    clock.forward(HOUR)
+    collector(store, clock, scopes=1, fail_rate=1.0).collect(Kind.PERFORMANCE)
+    assert rollups.refresh(clock.now) <= 2

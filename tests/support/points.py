@@ -92,6 +92,7 @@ def put_outcome(
         "window_end": end,
         "status": status,
         "collected_until": until,
+        "rows": 1 if status in ("ok", "partial") else 0,
         "error": error,
         "started_at": finished - timedelta(seconds=5),
         "finished_at": finished,

@@ -153,7 +153,7 @@ def clean_until(store: Store, selection: Selection) -> datetime | None:
         "WITH (SELECT max(covers_until) FROM rollup_refreshes) AS covers "
         "SELECT toUnixTimestamp(covers), count(), toUnixTimestamp(min(window_start)) "
         "FROM collection_outcomes WHERE customer_id = {customer_id:String} "
-        "AND provider IN {providers:Array(String)} AND kind = 'performance' "
+        "AND provider IN {providers:Array(String)} AND kind = 'performance' AND rows > 0 "
         f"AND finished_at >= covers - toIntervalMinute({_CLOCK_SLACK_MINUTES})",
         {"customer_id": selection.customer_id, "providers": list(selection.providers)},
     )
