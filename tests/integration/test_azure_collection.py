@@ -234,6 +234,10 @@ def test_a_region_that_azure_does_not_know_stops_no_other(store: Store) -> None:
     faults = Faults(unknown_regions={"eastus"})
     with AzureFake(fleet(24), clock=clock, faults=faults) as fake:
         azure = collector(store, fake, clock)
-        azure.collect(Kind.PERFORMANCE)
+        statuses = {outcome.scope: outcome.status for outcome in azure.collect(Kind.PERFORMANCE)}
         regions = {fake.inventory()[resource_id] for _, resource_id, _ in azure.stored_points()}
     assert regions == {"westeurope"}
+    assert statuses == {
+        "azure/core/eastus/metrics": ScopeStatus.FAILED,
+        "azure/core/westeurope/metrics": ScopeStatus.OK,
+    }

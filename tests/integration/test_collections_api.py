@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.api import Api
@@ -89,16 +91,15 @@ def api(runtime: Runtime) -> Api:
 @pytest.fixture
 def gate() -> Iterator[threading.Event]:
     """Holds the sixth provider's collections back while it is clear."""
-    from sixth_provider import gate as event
-
+    event: threading.Event = import_module("sixth_provider").gate
     event.clear()
     yield event
     event.set()
 
 
-def ended(api: Api, run_id: str) -> dict:
+def ended(api: Api, run_id: str) -> dict[str, Any]:
     while True:
-        run = api.get(f"/api/v2/collections/{run_id}").json()
+        run: dict[str, Any] = api.get(f"/api/v2/collections/{run_id}").json()
         if run.get("status") not in ("queued", "running"):
             return run
 
@@ -108,7 +109,8 @@ def start(api: Api, **body: object) -> list[str]:
         "/api/v2/collections", json={"customer_id": "acme", "provider": "all", **body}
     )
     assert answer.status_code == 202, answer.text
-    return answer.json()["run_ids"]
+    run_ids: list[str] = answer.json()["run_ids"]
+    return run_ids
 
 
 def test_a_sixth_provider_needs_one_folder_and_one_entry_point(api):
@@ -303,4 +305,7 @@ def test_a_run_that_died_is_closed_by_the_next_one(store, settings, runtime):
     assert closed is not None
     assert closed["status"] == "failed"
     assert closed["error"] == "ended before it was finished"
-    assert fresh.ledger.find_run(new.run_id)["status"] == "queued"
+    assert fresh.ledger.last_runs("acme").keys() == {("sixth", "prod", "performance")}
+    opened = fresh.ledger.find_run(new.run_id)
+    assert opened is not None
+    assert opened["status"] == "queued"

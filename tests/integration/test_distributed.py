@@ -182,6 +182,11 @@ class Cluster:
 
         return until(end)
 
+    def locks(self, account: str) -> list[bytes]:
+        """The locks that are held for an account."""
+        coordination = redis.Redis.from_url(self.broker.url)
+        return list(coordination.scan_iter(f"optiinfra:lock:*/{account}/*"))
+
     def scheduled_run(self, customer: str, kind: str) -> str | None:
         """The newest run of a kind that the schedule started."""
         runs = self.read(
@@ -200,6 +205,8 @@ class Gate:
         self.path.mkdir()
 
     def open(self) -> None:
+        if not self.path.exists():
+            return
         for note in self.path.glob("*"):
             note.unlink()
         self.path.rmdir()
@@ -232,6 +239,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         made = Cluster(folder, site, broker, store)
         stack.enter_context(made.services())
         yield made
+
+
+@pytest.fixture
+def gate(cluster: Cluster) -> Iterator[Gate]:
+    """The gate, open again after the test."""
+    yield cluster.gate
+    cluster.gate.open()
 
 
 @pytest.fixture(scope="module")
@@ -286,31 +300,31 @@ def test_a_trigger_is_collected_by_a_worker_and_served_by_the_agents(cluster):
     assert cluster.read("performance_agent", "/health/ready").status_code == 200
 
 
-def test_a_scope_whose_process_is_killed_is_delivered_again(cluster, store):
-    cluster.gate.shut()
+def test_a_scope_whose_process_is_killed_is_delivered_again(cluster, gate, store):
+    gate.shut()
     with cluster.worker("prefork"):
         run_id = cluster.started("child-killed")
-        os.kill(cluster.gate.waiting("child-killed"), signal.SIGKILL)
-        cluster.gate.open()
+        os.kill(gate.waiting("child-killed"), signal.SIGKILL)
+        gate.open()
         run = cluster.ended(run_id)
     assert run["status"] == "succeeded", run
     assert_every_point_is_there_once(store, "child-killed")
 
 
-def test_a_run_whose_worker_is_killed_is_closed_by_the_next_one(cluster, store):
-    cluster.gate.shut()
+def test_a_run_whose_worker_is_killed_is_closed_by_the_next_one(cluster, gate, store):
+    gate.shut()
     with cluster.worker("threads") as worker:
         dead = cluster.started("worker-killed")
-        assert cluster.gate.waiting("worker-killed") == worker.pid
+        assert gate.waiting("worker-killed") == worker.pid
         worker.kill()
         worker.wait()
-    cluster.gate.open()
+    gate.open()
     assert cluster.started("worker-killed") == dead, "its lock outlives it for a while"
     # Its lifetime is the schedule's interval, which no test waits for.
-    locks = redis.Redis.from_url(cluster.broker.url)
-    (lock,) = locks.scan_iter("optiinfra:lock:*worker-killed*")
-    assert 0 < locks.pttl(lock) <= 16 * 60 * 1000
-    locks.delete(lock)
+    (lock,) = cluster.locks("worker-killed")
+    coordination = redis.Redis.from_url(cluster.broker.url)
+    assert 0 < coordination.pttl(lock) <= 16 * 60 * 1000
+    coordination.delete(lock)
     with cluster.worker("threads"):
         following = cluster.started("worker-killed")
         assert following != dead
@@ -322,19 +336,20 @@ def test_a_run_whose_worker_is_killed_is_closed_by_the_next_one(cluster, store):
 
 
 def test_a_broker_that_is_away_is_a_503_until_it_is_back(cluster):
-    cluster.broker.stop()
-    for _ in range(2):
-        away = cluster.trigger("broker-away")
-        assert away.status_code == 503, away.text
-        assert int(away.headers["retry-after"]) > 0
-        assert away.headers["content-type"] == "application/problem+json"
-    cluster.broker.start()
-    run_id = cluster.started("broker-away")
     with cluster.worker("threads"):
-        assert cluster.ended(run_id)["status"] == "succeeded"
+        cluster.ended(cluster.started("broker-away"))
+        cluster.broker.stop()
+        for _ in range(2):
+            away = cluster.trigger("broker-away")
+            assert away.status_code == 503, away.text
+            assert int(away.headers["retry-after"]) > 0
+            assert away.headers["content-type"] == "application/problem+json"
+        cluster.broker.start()
+        # The worker finds its way back as the collector does.
+        assert cluster.ended(cluster.started("broker-away"))["status"] == "succeeded"
 
 
-def test_a_store_that_is_away_is_a_503_until_it_is_back(cluster, store):
+def test_a_store_that_is_away_is_a_503_until_it_is_back(cluster):
     asked = [
         ("performance_agent", "/api/v2/performance/acme/gated/latest"),
         ("performance_agent", "/api/v2/performance/acme/gated/trends"),
@@ -355,26 +370,44 @@ def test_a_store_that_is_away_is_a_503_until_it_is_back(cluster, store):
     for service, path in asked:
         assert cluster.read(service, path).status_code == 200
         assert cluster.read(service, "/health/ready").status_code == 200
+
+
+def test_a_store_that_goes_away_under_a_worker_ends_its_run_and_nothing_else(cluster, gate, store):
+    queued = cluster.started("store-away")
+    cluster.store.stop()
     with cluster.worker("threads"):
-        assert cluster.ended(cluster.started("store-away"))["status"] == "succeeded"
+        until(lambda: not cluster.locks("store-away"))
+        cluster.store.start()
+        gate.shut()
+        cut_off = cluster.started("store-away")
+        assert cluster.run(queued)["error"] == "ended before it was finished"
+        gate.waiting("store-away")
+        cluster.store.stop()
+        gate.open()
+        until(lambda: not cluster.locks("store-away"))
+        cluster.store.start()
+        following = cluster.started("store-away")
+        assert len({queued, cut_off, following}) == 3
+        assert cluster.ended(following)["status"] == "succeeded"
+    assert cluster.run(cut_off)["status"] == "partial"
     assert_every_point_is_there_once(store, "store-away")
 
 
-def test_what_beat_started_is_not_started_twice(cluster):
+def test_what_beat_started_is_not_started_twice(cluster, gate):
     """The worker opens the runs of a tick; the collector's API asks for one of them."""
     # A tick that beat missed while it was away is due at once.
     schedule = cluster.folder / "schedule"
     scheduler = PersistentScheduler(app, schedule_filename=str(schedule))
     for entry in scheduler.schedule.values():
-        entry.last_run_at -= timedelta(hours=2)
+        entry.last_run_at = datetime.now(UTC) - timedelta(hours=2)
     scheduler.close()
-    cluster.gate.shut()
+    gate.shut()
     with cluster.worker("threads", concurrency=8), cluster.celery("beat", "-s", str(schedule)):
-        cluster.gate.waiting("scheduled")
+        gate.waiting("scheduled")
         run_id = cluster.started("scheduled")
         assert cluster.run(run_id)["trigger"] == "schedule"
         assert cluster.started("scheduled") == run_id
-        cluster.gate.open()
+        gate.open()
         assert cluster.ended(run_id)["status"] == "succeeded"
         for kind in ("performance", "resources"):
             scheduled = until(partial(cluster.scheduled_run, "local", kind))

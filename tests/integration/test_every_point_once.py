@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from support.collector import RETENTION, Clock, Points, TestCollector, points_of
 
 from data_collector.storage.rollups import Rollups
 from optiinfra.accounts import Account
-from optiinfra.domain import Kind, ScopeStatus, Window, floor_time
+from optiinfra.domain import Gap, GapReason, Kind, Scope, ScopeStatus, Series, Window, floor_time
 from optiinfra.testing.simulated import SimulatedProvider
 
 HOUR = timedelta(hours=1)
@@ -93,27 +94,61 @@ def test_an_outage_is_caught_up_from_the_providers_own_history(store):
     assert kind.stored_points() == truth(kind, collected(kind, began))
 
 
+class Slow(SimulatedProvider):
+    """Each window takes it longer than a run may last."""
+
+    def collect_performance(
+        self, account: Account, scope: Scope, window: Window
+    ) -> Iterator[Series | Gap]:
+        yield from super().collect_performance(account, scope, window)
+        assert isinstance(self.clock, Clock)
+        self.clock.forward(timedelta(minutes=11))
+
+
 def test_a_backlog_ends_at_the_deadline_and_goes_on_where_it_stopped(store):
-    """The clock jumps past the deadline while the first chunk is collected."""
     clock = Clock()
-    kind = collector(store, clock, scopes=1)
-    kind.collect(Kind.PERFORMANCE)
-    first = kind.watermark("simulated/prod/part-0")
+    quick = collector(store, clock, scopes=1)
+    slow = TestCollector(store, Slow(clock=clock), quick.account, clock)
+
+    def collected_until(kind: TestCollector) -> datetime:
+        kind.collect(Kind.PERFORMANCE)
+        mark = kind.watermark("simulated/prod/part-0")
+        assert mark is not None
+        return mark
+
+    first = collected_until(quick)
     clock.forward(72 * HOUR)
-    inner = kind.provider.collect_performance
+    assert first < collected_until(slow) < clock.now - 24 * HOUR
+    assert collected_until(quick) > clock.now - HOUR
 
-    def slow(account, scope, window):
-        yield from inner(account, scope, window)
-        clock.forward(timedelta(minutes=11))
 
-    kind.provider.collect_performance = slow
-    kind.collect(Kind.PERFORMANCE)
-    second = kind.watermark("simulated/prod/part-0")
-    assert first < second < clock.now - 24 * HOUR
-    kind.provider.collect_performance = inner
-    kind.collect(Kind.PERFORMANCE)
-    third = kind.watermark("simulated/prod/part-0")
-    assert third > clock.now - HOUR
+class Lame(SimulatedProvider):
+    """One of its resources fails in every answer."""
+
+    def collect_performance(
+        self, account: Account, scope: Scope, window: Window
+    ) -> Iterator[Series | Gap]:
+        yield from super().collect_performance(account, scope, window)
+        yield Gap(GapReason.FAILED, "internal error", resource_id="lame")
+
+
+def test_what_fails_in_part_for_ever_is_tried_for_hours_and_then_let_go(store):
+    clock = Clock()
+    sound = collector(store, clock, scopes=1)
+    lame = TestCollector(store, Lame(clock=clock), sound.account, clock)
+    sound.collect(Kind.PERFORMANCE)
+    before = sound.watermark("simulated/prod/part-0")
+    clock.forward(HOUR)
+    assert [one.status for one in lame.collect(Kind.PERFORMANCE)] == [ScopeStatus.PARTIAL]
+    assert lame.watermark("simulated/prod/part-0") == before, "tried again, while that may help"
+    clock.forward(50 * HOUR)
+    lame.collect(Kind.PERFORMANCE)
+    after = lame.watermark("simulated/prod/part-0")
+    assert before is not None
+    assert after is not None
+    assert after > before + 20 * HOUR, "and then the scope goes on"
+    ((gaps,),) = store.query("SELECT count() FROM collection_gaps WHERE resource_id = 'lame'")
+    assert gaps >= 2
 
 
 @pytest.mark.parametrize("fault", [{"fail_rate": 1.0}, {"drop_rate": 1.0}])

@@ -35,7 +35,8 @@ def reader(store: Store) -> CoverageReader:
 
 def scopes(reader: CoverageReader, *providers: str) -> list[dict[str, Any]]:
     found = reader.get_coverage("acme", providers or ("aws",), Window(START, END))
-    return json.loads(b"[%b]" % found.text)
+    rows: list[dict[str, Any]] = json.loads(b"[%b]" % found.text)
+    return rows
 
 
 def gaps(reader: CoverageReader) -> list[tuple[str, str, str]]:

@@ -34,7 +34,8 @@ def text(moment: datetime) -> str:
 
 
 def objects(page: Page) -> list[dict[str, Any]]:
-    return json.loads(b"[%b]" % page.rows.text)
+    rows: list[dict[str, Any]] = json.loads(b"[%b]" % page.rows.text)
+    return rows
 
 
 def ids(reader: ResourceReader, owner: Owner = AWS, **filters: Any) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -69,9 +70,10 @@ def test_retention_is_set_as_on_the_embedded_engine(remote):
 def test_columnar_rows_are_in_the_store_when_the_insert_returns(remote):
     remote.command("TRUNCATE TABLE performance_metrics")
     count = 10_000
-    values = {
+    numbers = [n / 3 for n in range(count)]
+    values: dict[str, list[Any]] = {
         "timestamp": [int(NOON.timestamp()) + 60 * n for n in range(count)],
-        "metric_value": [n / 3 for n in range(count)],
+        "metric_value": numbers,
         "settled": [n % 2 == 0 for n in range(count)],
         "collected_at": [int(NOON.timestamp())] * count,
     }
@@ -87,7 +89,7 @@ def test_columnar_rows_are_in_the_store_when_the_insert_returns(remote):
     assert remote.query(
         "SELECT count(), sum(metric_value), countIf(settled), min(timestamp), any(unit) "
         "FROM performance_metrics"
-    ) == [(count, pytest.approx(sum(values["metric_value"])), count // 2, NOON, "a unit")]
+    ) == [(count, pytest.approx(sum(numbers)), count // 2, NOON, "a unit")]
     assert remote.query("SELECT count() FROM metrics_latest FINAL") == [(1,)]
 
 
@@ -174,7 +176,7 @@ def test_more_values_than_an_address_can_hold(remote):
 
 
 def test_threads_share_a_store(remote):
-    def ask(number: int) -> int:
+    def ask(number: int) -> Any:
         return remote.query("SELECT {n:UInt64} + sleepEachRow(0.01)", {"n": number})[0][0]
 
     with ThreadPoolExecutor(8) as pool:

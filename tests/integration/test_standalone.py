@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 from support.processes import Standalone, environment, free_port, run, standalone
@@ -17,10 +19,10 @@ from support.processes import Standalone, environment, free_port, run, standalon
 LATEST = "/api/v2/performance/local/host/latest"
 
 
-def until_finished(server: Standalone, run_id: str) -> dict:
+def until_finished(server: Standalone, run_id: str) -> dict[str, Any]:
     """Follow a run to its end."""
     while True:
-        found = server.get(f"/api/v2/collections/{run_id}").json()
+        found: dict[str, Any] = server.get(f"/api/v2/collections/{run_id}").json()
         if found["status"] not in ("queued", "running"):
             return found
         time.sleep(0.1)  # polling as the API means it, not a guess at how long it takes
@@ -71,8 +73,6 @@ def test_this_machine_is_there_within_its_first_collection(tmp_path):
 def test_a_trigger_is_answered_at_once_and_can_be_followed_to_its_end(tmp_path):
     with standalone(tmp_path) as server:
         first_collection(server)
-        import httpx
-
         answer = httpx.post(
             server.url + "/api/v2/performance/trigger-collection",
             json={"customer_id": "local", "provider": "host"},

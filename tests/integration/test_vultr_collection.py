@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import psutil
 import pytest
 import stamina
 from fakes.vultr import KEY, FakeVultr, Faults, Points, is_close
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.collector import Clock, TestCollector
+from support.node_exporter import run_node_exporter
 
 from data_collector.collectors.vultr import VultrProvider
 from data_collector.collectors.vultr.exporter import Exporters
@@ -59,12 +63,11 @@ def statuses(of: TestCollector, kind: Kind) -> dict[str, ScopeStatus]:
 
 
 def unsettled(store: Store) -> set[tuple[str, str, int]]:
-    return set(
-        store.query(
-            "SELECT metric_name, resource_id, toUnixTimestamp(timestamp) "
-            "FROM performance_metrics FINAL WHERE NOT settled"
-        )
+    rows = store.query(
+        "SELECT metric_name, resource_id, toUnixTimestamp(timestamp) "
+        "FROM performance_metrics FINAL WHERE NOT settled"
     )
+    return {(metric, resource_id, time) for metric, resource_id, time in rows}
 
 
 def test_one_instance_from_the_fake_into_the_store(store: Store) -> None:
@@ -194,7 +197,38 @@ def test_an_exporter_that_stops_is_a_gap_and_the_others_go_on(store: Store) -> N
 
 
 def gaps(store: Store) -> set[tuple[str, str]]:
-    return set(store.query("SELECT reason, resource_id FROM collection_gaps"))
+    rows = store.query("SELECT reason, resource_id FROM collection_gaps")
+    return {(reason, resource_id) for reason, resource_id in rows}
+
+
+def test_a_real_exporter_on_an_instance(store: Store) -> None:
+    running = run_node_exporter()
+    port = int(next(running).url.split(":")[2].split("/")[0])
+    clock = Clock(datetime.now(UTC))
+    with FakeVultr(instances=1, clock=clock) as fake:
+        fake.lists["instances"][0]["main_ip"] = "127.0.0.1"
+        of = collector(store, fake, clock, node_exporter={"port": port})
+        assert statuses(of, Kind.PERFORMANCE)["instances"] is ScopeStatus.OK
+    next(running, None)
+    instance = fake.lists["instances"][0]["id"]
+    stored = {
+        metric: v for (metric, owner, _), v in of.stored_points().items() if owner == instance
+    }
+    assert 0 <= stored["cpu_utilization"] <= 100
+    assert stored["memory_utilization"] == pytest.approx(psutil.virtual_memory().percent, abs=10)
+    assert stored["uptime"] == pytest.approx(time.time() - psutil.boot_time(), abs=10)
+    assert "storage_free_bytes" in stored
+
+
+def test_a_fleet_replays_the_series_that_it_is_given(store: Store) -> None:
+    clock = Clock(midnight(2) + 9 * HOUR)
+    with FakeVultr(databases=3, series=[np.array([12.5, 80.0])], clock=clock) as fake:
+        collector(store, fake, clock).collect(Kind.PERFORMANCE)
+        clock.forward(timedelta(minutes=5))
+        of = collector(store, fake, clock)
+        of.collect(Kind.PERFORMANCE)
+    found = [v for (metric, *_), v in of.stored_points().items() if metric == "cpu_utilization"]
+    assert sorted(found) == [12.5] * 3 + [80.0] * 3
 
 
 def test_denied_and_broken_listings_stop_no_other_scope(store: Store) -> None:
@@ -281,9 +315,10 @@ def faults_of(name: str) -> Faults:
         return Faults(down=True)
     if name == "lossy":
         return Faults(throttle_rate=0.3, drop_rate=0.2, cut_rate=0.2)
+    faults = Faults()
     if name:
-        return Faults(**{name: {"instances", "databases", "bare_metals"}})
-    return Faults()
+        setattr(faults, name, {"instances", "databases", "bare_metals"})
+    return faults
 
 
 def everything(fake: FakeVultr) -> set[str]:

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -58,6 +59,9 @@ _UNFRAMED = {
 }
 _FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 _ANSWERS_ROWS = re.compile(rb"\s*\(?\s*(SELECT|WITH|SHOW|DESCRIBE|DESC|EXISTS|EXPLAIN)\b", re.I)
+_INSERTED = re.compile(
+    rb"\s*(INSERT\s+INTO\s+[^;]*?)\s+FORMAT\s+(\w+)[ \t]*\n(.*)", re.I | re.DOTALL
+)
 _AUTHENTICATION_FAILED = 516
 # As ClickHouse's exceptionCodeToHTTPStatus has it, for the codes that tests can meet.
 _STATUS_OF_CODE = {
@@ -158,6 +162,9 @@ class Handler(BaseHTTPRequestHandler):
         named = _FORMAT.search(statement)
         format = named[1].decode() if named else fields.get("default_format", "TabSeparated")
         headers = {"X-ClickHouse-Query-Id": fields.get("query_id") or str(uuid.uuid4())}
+        if data := _INSERTED.match(statement):
+            self._send(200, b"", headers | _summary(_insert(session, data)))
+            return
         if not _ANSWERS_ROWS.match(statement):
             self._send(200, b"", headers | _summary(session.query(statement, params=bound)))
             return
@@ -258,6 +265,15 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     request_queue_size = 128
+
+
+def _insert(session: Any, statement: re.Match[bytes]) -> Any:
+    """The engine takes data behind a statement for text; from a file it takes any bytes."""
+    into, format, data = statement.groups()
+    with NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return session.query(b"%b FROM INFILE '%b' FORMAT %b" % (into, file.name.encode(), format))
 
 
 def _joined(blocks: Iterator[bytes]) -> Iterator[bytes]:

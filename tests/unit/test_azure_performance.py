@@ -12,7 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_collector.collectors.azure import performance
-from data_collector.collectors.azure.batches import FAILURES, REFUSALS, RegionReader
+from data_collector.collectors.azure.batches import (
+    FAILURES,
+    REFUSALS,
+    REFUSALS_UNANSWERED,
+    RegionReader,
+)
+from data_collector.collectors.azure.errors import RefusedError
 from data_collector.collectors.azure.metrics import (
     APPLICATION_GATEWAYS,
     DISKS,
@@ -29,7 +35,7 @@ from data_collector.collectors.azure.metrics import (
     queries,
 )
 from data_collector.collectors.azure.performance import Target
-from data_collector.collectors.azure.session import AzureOptions, RefusedError
+from data_collector.collectors.azure.session import AzureOptions
 from optiinfra.catalog import METRICS
 from optiinfra.domain import Gap, GapReason, Series, Window
 from optiinfra.errors import ThrottledError, TransientError
@@ -459,13 +465,23 @@ def test_a_metric_that_is_refused_without_a_word_is_found_on_one_resource() -> N
     assert len([item for item in found if isinstance(item, Series)]) == 8
 
 
-def test_a_fault_of_everything_is_not_looked_into_for_ever() -> None:
+def test_a_fault_of_everything_is_not_looked_into_for_long_and_is_no_success() -> None:
     azure = Azure(limit=0)
-    found = azure.read(machines(200))
-    assert len(azure.asked) <= REFUSALS + 20
+    found: list[Series | Gap] = []
+    with pytest.raises(RefusedError):
+        found.extend(RegionReader(azure, OPTIONS, WINDOW).read(machines(200)))
+    assert len(azure.asked) <= REFUSALS_UNANSWERED + 20
     assert {item.resource_id for item in found if isinstance(item, Gap)} == {
         one.resource_id for one in machines(200)
     }
+
+
+def test_many_culprits_are_looked_into_up_to_a_bound() -> None:
+    fleet = machines(400)
+    azure = Azure(ids=[one.resource_id for one in fleet[1::2]])
+    found = azure.read(fleet)
+    assert REFUSALS < len(azure.asked) <= REFUSALS + 100
+    assert {item.resource_id for item in found} == {one.resource_id for one in fleet}
 
 
 def test_a_batch_that_fails_is_gaps_and_the_others_go_on() -> None:
@@ -476,11 +492,34 @@ def test_a_batch_that_fails_is_gaps_and_the_others_go_on() -> None:
     assert len({item.resource_id for item in found if isinstance(item, Series)}) == 100
 
 
+def test_one_of_two_calls_that_fails_leaves_the_others_metrics() -> None:
+    found = Azure(errors=[None, TransientError("no answer")]).read([target(SQL_DATABASES)])
+    [gap] = [item for item in found if isinstance(item, Gap) and item.reason is GapReason.FAILED]
+    assert gap.metric_name == "availability"
+
+
 def test_failures_in_a_row_end_the_scope() -> None:
     azure = Azure(errors=[TransientError("no answer")] * 9)
     with pytest.raises(TransientError, match="no answer"):
         azure.read(machines(400))
     assert len(azure.asked) == FAILURES
+
+
+def test_failures_with_answers_between_them_do_not_end_the_scope() -> None:
+    fails = TransientError("no answer")
+    azure = Azure(errors=[fails, fails, None, fails, fails, None])
+    azure.read(machines(300))
+    assert len(azure.asked) == 6
+
+
+def test_a_region_that_takes_too_long_leaves_the_rest_to_the_next_run() -> None:
+    now = iter(range(0, 10_000, 200))
+    azure = Azure()
+    reader = RegionReader(azure, OPTIONS, WINDOW, clock=lambda: float(next(now)))
+    found: list[Series | Gap] = []
+    with pytest.raises(TransientError, match="the next run goes on"):
+        found.extend(reader.read(machines(400)))
+    assert len(azure.asked) == 2
 
 
 def test_where_nothing_came_the_scope_has_failed() -> None:

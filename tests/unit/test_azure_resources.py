@@ -26,6 +26,7 @@ from fakes.azure import (
 )
 
 from data_collector.collectors.azure import performance
+from data_collector.collectors.azure.errors import valid_names_in
 from data_collector.collectors.azure.metrics import (
     SQL_DATABASES,
     VIRTUAL_MACHINES,
@@ -43,7 +44,6 @@ from data_collector.collectors.azure.resources import (
     sizes_of,
     target,
 )
-from data_collector.collectors.azure.session import _valid_names
 from optiinfra.catalog import ResourceStatus
 from optiinfra.domain import Gap, GapReason, Resource, Series, Window
 
@@ -408,6 +408,6 @@ def answers(recording: Any) -> Iterator[Any]:
 def test_a_recorded_refusal_names_the_metrics_there_are(shared_data: Path) -> None:
     name = "ArmResourceTest.test_metric_filter_invalid_metric.json"
     refusal = cassette(shared_data, name, "insights/metrics")
-    valid = _valid_names(refusal["message"])
+    valid = valid_names_in(refusal["message"])
     assert "percentage cpu" in valid
     assert "invalidmetric" not in valid

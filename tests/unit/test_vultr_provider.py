@@ -22,7 +22,7 @@ from data_collector.collectors.vultr.exporter import Exporters
 from data_collector.collectors.vultr.memory import Memory, concurrently
 from data_collector.collectors.vultr.options import NodeExporterOptions, VultrOptions
 from data_collector.collectors.vultr.performance import Target
-from data_collector.coordination import MemoryBudgets
+from data_collector.coordination.memory import MemoryBudgets
 from optiinfra.accounts import Account
 from optiinfra.calls import Calls
 from optiinfra.catalog import ResourceStatus, ResourceType
@@ -126,7 +126,6 @@ def test_a_thousand_instances_take_the_fewest_calls_that_the_api_allows() -> Non
             "list_databases": 1,
             "list_load_balancers": 1,
             "list_kubernetes": 1,
-            "list_plans": 2,
             "get_bandwidth": 1020,
             "get_database_usage": 30,
         }
@@ -228,7 +227,9 @@ def test_what_time_does_not_suffice_for_is_left_to_the_next_cycle() -> None:
 
 def test_the_pace_is_that_of_the_source_address_and_shared_by_all_accounts() -> None:
     class Limiter(MemoryBudgets):
-        names: Counter[str] = Counter()
+        def __init__(self) -> None:
+            super().__init__()
+            self.names: Counter[str] = Counter()
 
         def wait(self, limit: Any) -> None:
             self.names[limit.name] += 1
@@ -358,6 +359,13 @@ def test_an_empty_account_may_write_null() -> None:
         assert listing(provider(Clock()), account(script.url)) == []
 
 
+def test_numbers_beyond_json_are_not_known() -> None:
+    body = b'{"instances": [{"id": "a", "ram": NaN, "disk": 1e999, "hostname": -Infinity}]}'
+    with Script(200, body) as script:
+        [resource] = listing(provider(Clock()), account(script.url))
+    assert resource.metadata == {}
+
+
 def test_nobody_waits_for_a_long_retry_after() -> None:
     with Script(429, b"{}", {"Retry-After": "3600"}) as script:
         with pytest.raises(ThrottledError) as caught:
@@ -411,8 +419,10 @@ def test_accounts_share_no_client_and_a_bounded_number_is_kept() -> None:
 def test_a_clock_that_is_off_is_told_and_nothing_is_stamped_by_it() -> None:
     clock = Clock()
     with FakeVultr(clock=clock, faults=Faults(skew=timedelta(hours=1))) as fake:
+        of = provider(clock)
+        assert len(listing(of, account(fake.url))) == 3
         with pytest.raises(ContractError, match="clock is -3600 s off"):
-            collect(provider(clock), account(fake.url), clock, "instances")
+            collect(of, account(fake.url), clock, "instances")
         checks = {check.what: check for check in provider(clock).check(account(fake.url))}
         assert not checks["clock"].ok
         assert checks["list instances"].ok

@@ -21,14 +21,15 @@ def call_with_retry(
 ) -> T:
     """The call's answer, tried again after a TransientError with growing, jittered pauses.
 
-    A provider's `retry_after` is honoured. The last error is raised when `attempts` or
-    `deadline` are used up; every other error is raised at once.
+    A provider's `retry_after` is honoured up to the deadline; a longer one is not waited
+    for, since it would hold a worker that others need. The last error is raised when
+    `attempts` or `deadline` are used up; every other error is raised at once.
     """
+
+    def worth_retrying(error: Exception) -> bool | timedelta:
+        if isinstance(error, ThrottledError) and error.retry_after is not None:
+            return error.retry_after <= deadline and error.retry_after
+        return isinstance(error, TransientError)
+
     caller = stamina.RetryingCaller(attempts=attempts, timeout=deadline, wait_initial=0.2)
-    return caller(_worth_retrying, call)
-
-
-def _worth_retrying(error: Exception) -> bool | timedelta:
-    if isinstance(error, ThrottledError) and error.retry_after is not None:
-        return error.retry_after
-    return isinstance(error, TransientError)
+    return caller(worth_retrying, call)

@@ -28,6 +28,9 @@ from optiinfra.provider import Provider
 log = structlog.get_logger()
 T = TypeVar("T")
 
+#: How long a window that came back in part is asked for again.
+PERSISTENCE = timedelta(hours=6)
+
 _STATUS_OF_ERROR: tuple[tuple[type[Exception], ScopeStatus], ...] = (
     (ThrottledError, ScopeStatus.THROTTLED),
     (DeniedError, ScopeStatus.DENIED),
@@ -71,7 +74,7 @@ class Pipeline:
             if outcome and self._now() >= deadline:
                 break  # the rest of the backlog is the next run's
             outcome = self._collect_window(run, provider, account, scope, window, watermark)
-            if outcome.status is not ScopeStatus.OK:
+            if not self._passes(outcome.status, window):
                 break  # oldest first: going on would leave a hole behind the watermark
             watermark = outcome.collected_until
         return outcome
@@ -100,9 +103,16 @@ class Pipeline:
         )
         series = attempt.items(lambda counted: provider.collect_performance(counted, scope, window))
         report = self._writer.write_performance_metrics(account, series, timing=provider.timing)
-        if attempt.complete and _moves_watermark(run, provider, window, watermark):
+        passes = self._passes(attempt.status, window)
+        if passes and _moves_watermark(run, provider, window, watermark):
             watermark = max(watermark or window.end, window.end)
         return self._record(run, provider, scope, attempt, report, window, watermark)
+
+    def _passes(self, status: ScopeStatus, window: Window) -> bool:
+        """Whether the next window may follow. A part that fails for ever must not keep the
+        rest of its scope back for ever: its gap is recorded, and the scope goes on."""
+        given_up = self._now() - window.end > PERSISTENCE
+        return status is ScopeStatus.OK or (status is ScopeStatus.PARTIAL and given_up)
 
     def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
         attempt = _Attempt(

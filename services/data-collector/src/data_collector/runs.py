@@ -16,7 +16,7 @@ from data_collector.pipeline import Pipeline
 from data_collector.storage.run_ledger import Outcome, Run, RunLedger, new_run
 from optiinfra.accounts import Account
 from optiinfra.domain import Kind, RunStatus, Scope, ScopeStatus, Window
-from optiinfra.errors import CredentialError, OptiInfraError
+from optiinfra.errors import CredentialError, OptiInfraError, StoreError
 from optiinfra.provider import load_provider
 
 log = structlog.get_logger()
@@ -64,10 +64,15 @@ class Runs:
     def begin(self, run: Run, account: Account) -> tuple[Run, Sequence[Scope]]:
         """Mark the run as running and say which scopes it has; a run without any is closed.
 
-        An account whose scopes cannot even be named closes its run as failed.
+        An account whose scopes cannot even be named closes its run as failed. Raises
+        StoreError when the store does not take it; the next run need not wait then.
         """
         run = replace(run, status=RunStatus.RUNNING, started_at=datetime.now(UTC))
-        self._ledger.record_run(run)
+        try:
+            self._ledger.record_run(run)
+        except StoreError:
+            self._coordination.release(_lock(run), run.run_id)
+            raise
         try:
             scopes = load_provider(account.provider).scopes(account, run.kind)
         except OptiInfraError as error:

@@ -80,7 +80,8 @@ class _Current:
         with self._lock:
             if self._runtime is None:
                 settings = load_settings()
-                store = connect(settings.store.get_secret_value())
+                # Asks the server for nothing yet: a run that meets an absent store can end.
+                store = connect(settings.store.get_secret_value(), create_database=False)
                 self._runtime = build_runtime(settings, store)
             return self._runtime
 
