@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
-from math import ceil
 
 import pytest
 import stamina
 from fakes.aws import FakeAws, Faults, Points
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from support.collector import Clock, TestCollector, points_of
+from support.collector import Clock, TestCollector
 
 from data_collector.collectors.aws import AwsProvider
 from optiinfra.accounts import Account
-from optiinfra.domain import Kind, ScopeStatus, Series, Window, floor_time
+from optiinfra.domain import Kind, ScopeStatus, Window, floor_time
 
 pytest.importorskip("moto.server", reason="moto is not installed")
 
@@ -194,27 +191,6 @@ def test_a_metric_that_aws_refuses_is_found_and_the_rest_answered(store, fake, c
     assert "uptime" not in metrics
 
 
-def test_a_thousand_instances_take_the_fewest_calls(store, fake, clock):
-    fake.instances(1000)
-    fake.database("orders")
-    fake.balancer("web")
-    kind = collector(store, fake, clock, regions=["us-east-1"])
-    kind.collect(Kind.RESOURCES)
-    fake.requests.clear()
-    end = floor_time(clock.now, PERIOD) - 2 * PERIOD
-    provider, account = kind.provider, kind.account
-    (scope,) = provider.scopes(account, Kind.PERFORMANCE)
-    items = list(provider.collect_performance(account, scope, Window(end - 3 * PERIOD, end)))
-    # Each has a boot volume; 7 has two for 5xx and two target groups among them.
-    queries = 1000 * (10 + 6) + 12 + 7
-    assert set(fake.requests) == {"GetMetricData"}, "the inventory is not listed again"
-    assert fake.requests["GetMetricData"] <= 1.05 * ceil(queries / 500)
-    assert account.calls.counts()["GetMetricData"] == queries
-    assert provider.price({"GetMetricData": queries}) == pytest.approx(0.16019)
-    got = points_of(item for item in items if isinstance(item, Series))
-    assert_equal(measured(got, fake), fake.truth(end - 3 * PERIOD, end))
-
-
 def test_a_minute_period_gives_minutes_where_aws_has_them(store, fake, clock):
     basic, detailed = fake.instances(1)[0], fake.instances(1, detailed=True)[0]
     kind = collector(store, fake, clock, regions=["us-east-1"], period=60)
@@ -262,68 +238,3 @@ def test_a_stopped_instance_is_a_gap_and_soon_costs_nothing(store, fake, clock):
     )
     assert reasons == [("stopped",)]
     assert {one for _, one, _ in kind.stored_points()} == {running, stopped}
-
-
-ATTEMPTS = st.lists(
-    st.tuples(
-        st.sampled_from(["quiet", "throttle", "drop", "cut", "deny", "broken"]),
-        st.sampled_from(["nothing", "launch", "terminate"]),
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
-@pytest.fixture(scope="module")
-def shared_fake() -> Iterator[FakeAws]:
-    with FakeAws() as running:
-        running.database("orders")
-        running.balancer("web")
-        yield running
-
-
-@settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(attempts=ATTEMPTS)
-def test_no_schedule_of_faults_deletes_what_exists(store, shared_fake, attempts):
-    for table in ("resource_metrics", "resource_changes", "resources_latest"):
-        store.command(f"TRUNCATE TABLE {table}")
-    fake, clock = shared_fake, Clock()
-    kind = collector(store, fake, clock, regions=["us-east-1"])
-    alive, gone = set(fake.instances(3)), set()
-    fake.faults = Faults()
-    kind.collect(Kind.RESOURCES)
-    for trouble, event in attempts:
-        clock.forward(15 * MINUTE)
-        if event == "launch":
-            alive |= set(fake.instances(1))
-        elif event == "terminate" and alive:
-            ended = alive.pop()
-            fake.client("ec2").terminate_instances(InstanceIds=[ended])
-            fake.client("ec2").describe_instances()
-            gone.add(ended)
-        fake.faults = {
-            "quiet": Faults(list_pages={"DescribeInstances": 2}),
-            "throttle": Faults(throttle=0.7),
-            "drop": Faults(drop=0.7),
-            "cut": Faults(cut=0.7),
-            "deny": Faults(deny={"DescribeInstances", "DescribeDBClusters", "DescribeTags"}),
-            "broken": Faults(error="broken"),
-        }[trouble]
-        kind.collect(Kind.RESOURCES)
-    fake.faults = Faults()
-    clock.forward(15 * MINUTE)
-    assert {one.status for one in kind.collect(Kind.RESOURCES)} == {ScopeStatus.OK}
-
-    deleted = {
-        row[0]
-        for row in store.query(
-            "SELECT resource_id FROM resource_changes FINAL WHERE change = 'deleted'"
-        )
-    }
-    assert not deleted & alive
-    assert not [one for one in deleted if one.startswith("arn:")]
-    states = dict(store.query("SELECT resource_id, status FROM resources_latest FINAL"))
-    assert {states[one] for one in alive} <= {"running"}
-    assert {states[one] for one in gone} <= {"terminated"}
