@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 
 from support.golden import REPOSITORY, hold_against
 
@@ -12,17 +13,22 @@ from optiinfra.catalog.native import NativeMetric
 from optiinfra.provider import installed_providers
 
 
-def native_tables() -> dict[str, tuple[NativeMetric, ...]]:
-    """The table of each of our own providers."""
+def metrics_modules() -> dict[str, ModuleType]:
+    """The module `metrics` of each of our own providers."""
     return {
-        name: import_module(f"data_collector.collectors.{name}.metrics").NATIVE
+        name: import_module(f"data_collector.collectors.{name}.metrics")
         for name in installed_providers()
         if (REPOSITORY / "services/data-collector/src/data_collector/collectors" / name).is_dir()
     }
 
 
+def native_tables() -> dict[str, tuple[NativeMetric, ...]]:
+    return {name: module.NATIVE for name, module in metrics_modules().items()}
+
+
 def test_the_document_is_the_one_that_was_looked_at():
-    hold_against(REPOSITORY / "docs" / "metrics.md", metrics_document(native_tables()))
+    absent = {name: getattr(module, "ABSENT", {}) for name, module in metrics_modules().items()}
+    hold_against(REPOSITORY / "docs" / "metrics.md", metrics_document(native_tables(), absent))
 
 
 def test_every_source_makes_a_metric_of_the_catalog():

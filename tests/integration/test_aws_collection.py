@@ -87,7 +87,7 @@ def test_the_store_holds_each_point_once_through_faults_late_points_and_an_outag
     fake.cluster("main", insights=True)
     kind = collector(store, fake, clock, container_insights=True)
     began = clock.now
-    statuses = set()
+    statuses: set[ScopeStatus] = set()
 
     def cycles(count: int) -> None:
         for _ in range(count):
@@ -231,7 +231,8 @@ def test_a_stopped_instance_is_a_gap_and_soon_costs_nothing(store, fake, clock):
         (*_, outcome) = kind.collect(Kind.PERFORMANCE)
         clock.forward(15 * MINUTE)
     assert outcome.status is ScopeStatus.OK
-    assert outcome.api_calls["GetMetricData"] == 10 + 6
+    assert outcome.api_calls["GetMetricData"] == 1
+    assert outcome.price_usd == pytest.approx((10 + 6) / 100_000)
     reasons = store.query(
         "SELECT DISTINCT reason FROM collection_gaps FINAL WHERE resource_id = {id:String}",
         {"id": stopped},

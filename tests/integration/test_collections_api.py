@@ -309,3 +309,16 @@ def test_a_run_that_died_is_closed_by_the_next_one(store, settings, runtime):
     opened = fresh.ledger.find_run(new.run_id)
     assert opened is not None
     assert opened["status"] == "queued"
+
+
+def test_a_message_that_comes_again_or_too_late_collects_nothing(store, runtime):
+    account = runtime.accounts.find("acme", "sixth", "prod")[0]
+    run, _ = runtime.runs.open(account, Kind.PERFORMANCE, trigger="test")
+    run, scopes = runtime.runs.begin(run, account)
+    for scope in scopes:
+        assert runtime.runs.collect(run, account, scope) is not None
+    assert runtime.runs.collect(run, account, scopes[0]) is None
+    following, is_new = runtime.runs.open(account, Kind.PERFORMANCE, trigger="test")
+    assert is_new, "the late message took no lock"
+    runtime.runs.begin(following, account)
+    assert runtime.runs.collect(run, account, scopes[0]) is None

@@ -55,14 +55,27 @@ def test_a_lock_outlives_its_holder_by_its_lifetime_and_no_longer():
     assert coordination.acquire("x", "next", LONG) == "next"
 
 
+def test_a_holder_that_comes_again_holds_on_for_a_new_lifetime():
+    now = [0.0]
+    coordination = MemoryCoordination(clock=lambda: now[0])
+    coordination.acquire("x", "alive", timedelta(seconds=60))
+    now[0] = 50.0
+    assert coordination.acquire("x", "alive", timedelta(seconds=60)) == "alive"
+    now[0] = 100.0
+    assert coordination.acquire("x", "next", LONG) == "alive"
+
+
 def test_only_the_last_scope_ends_a_run_however_often_each_is_delivered(coordination):
     coordination.expect("run", ["a", "b", "c"], LONG)
+    assert coordination.expects("run", "a")
     assert coordination.finished("run", "a") is False
     assert coordination.finished("run", "a") is False
     assert coordination.finished("run", "b") is False
     assert coordination.finished("run", "c") is True
     assert coordination.finished("run", "c") is False
     assert coordination.finished("unknown", "a") is False
+    assert not coordination.expects("run", "a")
+    assert not coordination.expects("unknown", "a")
 
 
 def test_a_stopped_run_says_why_and_keeps_the_first_reason(coordination):

@@ -62,7 +62,8 @@ class Calls:
     def __init__(self, limiter: Limiter | None = None) -> None:
         self._limiter = limiter or Unlimited()
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._made: Counter[str] = Counter()
+        self._billed: Counter[str] = Counter()
 
     @contextmanager
     def made(self, operation: str, *, limit: Limit | None = None, units: int = 1) -> Iterator[None]:
@@ -74,7 +75,8 @@ class Calls:
         if limit:
             self._limiter.wait(limit)
         with self._lock:
-            self._counts[operation] += units
+            self._made[operation] += 1
+            self._billed[operation] += units
         try:
             yield
         except ThrottledError as error:
@@ -87,9 +89,14 @@ class Calls:
     def billed(self, operation: str, units: int) -> None:
         """Add units that are known only from the answer, such as series returned."""
         with self._lock:
-            self._counts[operation] += units
+            self._billed[operation] += units
 
     def counts(self) -> Mapping[str, int]:
-        """What was made so far, by operation."""
+        """The requests made so far, by operation."""
         with self._lock:
-            return dict(self._counts)
+            return dict(self._made)
+
+    def units(self) -> Mapping[str, int]:
+        """What the provider bills of them, by operation, for `Provider.price`."""
+        with self._lock:
+            return dict(self._billed)

@@ -79,7 +79,7 @@ class Provider(Protocol):
         ...
 
     def price(self, calls: Mapping[str, int]) -> float:
-        """What the counted calls cost in USD, as far as the provider publishes it."""
+        """What the billed units of calls cost in USD, as far as the provider publishes it."""
         ...
 
     def check(self, account: Account) -> Iterator[Check]:

@@ -146,7 +146,6 @@ class Pipeline:
         window: Window,
         watermark: datetime | None,
     ) -> Outcome:
-        calls = attempt.calls.counts()
         outcome = Outcome(
             scope=scope.name,
             status=attempt.status,
@@ -158,8 +157,8 @@ class Pipeline:
             finished_at=self._now(),
             rows=report.rows,
             dropped=dict(report.dropped),
-            api_calls=calls,
-            price_usd=provider.price(calls),
+            api_calls=attempt.calls.counts(),
+            price_usd=provider.price(attempt.calls.units()),
             error_class=type(attempt.error).__name__ if attempt.error else "",
             error=attempt.message,
         )

@@ -16,7 +16,7 @@ from data_collector.pipeline import Pipeline
 from data_collector.storage.run_ledger import Outcome, Run, RunLedger, new_run
 from optiinfra.accounts import Account
 from optiinfra.domain import Kind, RunStatus, Scope, ScopeStatus, Window
-from optiinfra.errors import CredentialError, OptiInfraError, StoreError
+from optiinfra.errors import ContractError, CredentialError, OptiInfraError, StoreError
 from optiinfra.provider import load_provider
 
 log = structlog.get_logger()
@@ -43,13 +43,11 @@ class Runs:
     ) -> tuple[Run, bool]:
         """The run that collects this account and kind now, and whether it is a new one.
 
-        While one is going, that one is returned. Its lock outlives a dead worker by no
-        more than the interval; the next run then closes what was left open.
+        While one is going, that one is returned. Its lock outlives a dead worker by less
+        than the interval; the next run then closes what was left open.
         """
         run = new_run(account, kind, trigger, requested)
-        holder = self._coordination.acquire(
-            _lock(run), run.run_id, self._interval + timedelta(minutes=1)
-        )
+        holder = self._hold(run)
         if holder != run.run_id:
             return replace(run, run_id=holder), False
         try:
@@ -78,20 +76,25 @@ class Runs:
         except OptiInfraError as error:
             self.abandon(run, error)
             return run, ()
+        except Exception:
+            self.abandon(run, ContractError("a fault in the provider; see the log"))
+            raise
         if not scopes:
             self._close(run)
             return run, ()
-        self._coordination.expect(
-            run.run_id, [scope.name for scope in scopes], self._interval + timedelta(minutes=1)
-        )
+        names = [scope.name for scope in scopes]
+        self._coordination.expect(run.run_id, names, 2 * self._interval)
         return run, scopes
 
     def collect(self, run: Run, account: Account, scope: Scope) -> Outcome | None:
         """Collect one scope; the one that finishes last closes the run.
 
-        Raises StoreError when the store does not take it; the run's other scopes are not
-        begun then.
+        None as well for a scope that is done already, or whose run another one has followed:
+        a message may be delivered twice, and late. Raises StoreError when the store does not
+        take it; the run's other scopes are not begun then.
         """
+        if not self._coordination.expects(run.run_id, scope.name) or self._hold(run) != run.run_id:
+            return None
         outcome = None
         try:
             if not self._coordination.stopped(run.run_id):
@@ -128,6 +131,10 @@ class Runs:
             replace(run, status=status, finished_at=datetime.now(UTC), error=error)
         )
         log.info("run_finished", run_id=run.run_id, kind=run.kind.value, status=status.value)
+
+    def _hold(self, run: Run) -> str:
+        """Take the run's lock or renew it; who holds it now."""
+        return self._coordination.acquire(_lock(run), run.run_id, self._interval * 0.9)
 
     def _deadline(self, run: Run) -> datetime:
         """Before the next tick, so that a backlog never makes two runs meet."""

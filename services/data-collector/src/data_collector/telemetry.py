@@ -28,7 +28,7 @@ OUTCOMES = Counter(
 )
 API_CALLS = Counter(
     "optiinfra_provider_api_calls",
-    "Billable units asked of providers",
+    "Requests made to providers",
     ["provider", "call"],
     registry=REGISTRY,
 )
@@ -47,5 +47,5 @@ def count(run: Run, outcome: Outcome) -> None:
     PRICE.labels(run.provider).inc(outcome.price_usd)
     for reason, values in outcome.dropped.items():
         VALUES_DROPPED.labels(run.provider, reason).inc(values)
-    for call, units in outcome.api_calls.items():
-        API_CALLS.labels(run.provider, call).inc(units)
+    for call, made in outcome.api_calls.items():
+        API_CALLS.labels(run.provider, call).inc(made)

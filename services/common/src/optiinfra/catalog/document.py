@@ -15,18 +15,27 @@ A provider that is not named under a metric has nothing to make it from.
 """
 
 
-def metrics_document(tables: Mapping[str, Sequence[NativeMetric]]) -> str:
+#: For a provider and a canonical metric, why the one cannot give the other.
+Absent = Mapping[str, Mapping[str, str]]
+
+
+def metrics_document(tables: Mapping[str, Sequence[NativeMetric]], absent: Absent) -> str:
     """The whole document, given each provider's native -> canonical table."""
-    sections = [_section(metric, tables) for metric in METRICS.values()]
+    sections = [_section(metric, tables, absent) for metric in METRICS.values()]
     return "\n".join([_HEAD, *sections])
 
 
-def _section(metric: Metric, tables: Mapping[str, Sequence[NativeMetric]]) -> str:
+def _section(metric: Metric, tables: Mapping[str, Sequence[NativeMetric]], absent: Absent) -> str:
     rows = [
         f"| {provider} | {_cell(native.source, code=True)} | {_cell(native.note)} |"
         for provider, table in sorted(tables.items())
         for native in table
         if native.canonical == metric.name
+    ]
+    rows += [
+        f"| {provider} | nothing | {_cell(reasons[metric.name])} |"
+        for provider, reasons in sorted(absent.items())
+        if metric.name in reasons
     ]
     made = ["| provider | made from | how |", "|---|---|---|", *rows] if rows else []
     entities = ", ".join(f"`{entity}`" for entity in metric.entities)

@@ -85,7 +85,7 @@ def violations(
     found += _inventory(collected, listed)
     if any(answer.items or answer.error for answer in answers) and not asked:
         found.append(Violation(Rule.CALLS, "no call was counted"))
-    if provider.price(account.calls.counts()) < 0:
+    if provider.price(account.calls.units()) < 0:
         found.append(Violation(Rule.CALLS, "the price is below zero"))
     found += _repeatable(collected, _collect(provider, account, window))
     found += _check(provider, account)

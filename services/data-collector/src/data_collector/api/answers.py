@@ -55,7 +55,7 @@ class RunSummary(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     rows: int = Field(description="rows written")
-    api_calls: int = Field(description="billable units asked of the provider")
+    api_calls: int = Field(description="requests made to the provider")
     estimated_price_usd: float
     error: str | None
 
@@ -68,7 +68,7 @@ class ScopeOutcome(BaseModel):
     window: TimeSpan
     rows: int
     dropped: dict[DropReason, int] = Field(description="values refused, by reason")
-    api_calls: dict[str, int] = Field(description="billable units, by API operation")
+    api_calls: dict[str, int] = Field(description="requests, by API operation")
     estimated_price_usd: float
     error: str | None
     error_class: str | None = Field(description="the error's name, which says what to do")

@@ -21,7 +21,10 @@ class Coordination(Protocol):
     """Locks with an owner and a lifetime, and the scopes that a run still waits for."""
 
     def acquire(self, name: str, owner: str, lifetime: timedelta) -> str:
-        """Take the lock if it is free; returns who holds it now, which may be `owner`."""
+        """Take the lock if it is free, or hold on to it; returns who holds it now.
+
+        The answer may be `owner`, whose lifetime starts anew then.
+        """
         ...
 
     def release(self, name: str, owner: str) -> None:
@@ -30,6 +33,10 @@ class Coordination(Protocol):
 
     def expect(self, run_id: str, scopes: list[str], lifetime: timedelta) -> None:
         """A run waits for these scopes."""
+        ...
+
+    def expects(self, run_id: str, scope: str) -> bool:
+        """Whether the run still waits for the scope."""
         ...
 
     def finished(self, run_id: str, scope: str) -> bool:

@@ -25,7 +25,7 @@ class MemoryCoordination:
         with self._mutex:
             now = self._clock()
             holder, until = self._locks.get(name, (owner, now))
-            if until <= now:
+            if holder == owner or until <= now:
                 holder = owner
                 self._locks[name] = (owner, now + lifetime.total_seconds())
             return holder
@@ -39,6 +39,10 @@ class MemoryCoordination:
     def expect(self, run_id: str, scopes: list[str], lifetime: timedelta) -> None:
         with self._mutex:
             self._waiting[run_id] = set(scopes)
+
+    def expects(self, run_id: str, scope: str) -> bool:
+        with self._mutex:
+            return scope in self._waiting.get(run_id, ())
 
     def finished(self, run_id: str, scope: str) -> bool:
         with self._mutex:

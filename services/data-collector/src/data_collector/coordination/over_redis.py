@@ -22,6 +22,11 @@ from optiinfra.errors import BrokerUnavailableError
 class RedisCoordination:
     """For several processes; raises BrokerUnavailableError when Redis does not answer."""
 
+    _ACQUIRE = """
+    local holder = redis.call('get', KEYS[1]) or ARGV[1]
+    if holder == ARGV[1] then redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2]) end
+    return holder
+    """
     _RELEASE = """
     if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
     return 0
@@ -29,13 +34,13 @@ class RedisCoordination:
 
     def __init__(self, url: str) -> None:
         self._redis = _connect(url)
+        self._acquire = self._redis.register_script(self._ACQUIRE)
         self._release = self._redis.register_script(self._RELEASE)
 
     def acquire(self, name: str, owner: str, lifetime: timedelta) -> str:
         with _named_errors():
-            # SET ... NX GET answers with the holder before, or nothing when it was free.
-            holder = self._redis.set(_key("lock", name), owner, nx=True, get=True, px=lifetime)
-            return str(holder) if holder else owner
+            milliseconds = int(lifetime.total_seconds() * 1000)
+            return str(self._acquire(keys=[_key("lock", name)], args=[owner, milliseconds]))
 
     def release(self, name: str, owner: str) -> None:
         with _named_errors():
@@ -46,6 +51,10 @@ class RedisCoordination:
             pipe.sadd(_key("waiting", run_id), *scopes)
             pipe.pexpire(_key("waiting", run_id), lifetime)
             pipe.execute()
+
+    def expects(self, run_id: str, scope: str) -> bool:
+        with _named_errors():
+            return bool(self._redis.sismember(_key("waiting", run_id), scope))
 
     def finished(self, run_id: str, scope: str) -> bool:
         with _named_errors(), self._redis.pipeline() as pipe:

@@ -1,0 +1,54 @@
+"""The keys of an `aws` account in the accounts file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from optiinfra.accounts import Account
+
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d{1,2}$")]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class RequestRates(BaseModel):
+    """Requests per second that AWS allows one account in one region, by API.
+
+    CloudWatch's and EC2's defaults are what AWS documents; it publishes none for the others,
+    so theirs are careful guesses. Throttling slows all of them further.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    get_metric_data: Rate = 50.0
+    list_metrics: Rate = 25.0
+    ec2: Rate = 20.0
+    rds: Rate = 10.0
+    elbv2: Rate = 10.0
+    eks: Rate = 5.0
+    sts: Rate = 50.0
+
+
+class AwsOptions(BaseModel):
+    """What an account may set.
+
+    `regions`: those to collect; none means every region that the account has enabled.
+    `period`: seconds of a bucket. With 60, instances with basic monitoring are still asked in
+    buckets of 300, because AWS publishes no finer ones for them. `agent_metrics`: ask for what
+    the CloudWatch agent publishes about memory and filesystems. `container_insights`: ask for
+    what Container Insights publishes about EKS nodes.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    regions: list[Region] = []
+    period: Literal[60, 300] = 300
+    agent_metrics: bool = False
+    container_insights: bool = False
+    requests_per_second: RequestRates = RequestRates()
+
+
+def options_of(account: Account) -> AwsOptions:
+    """The account's options."""
+    return AwsOptions.model_validate(account.options)
