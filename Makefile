@@ -7,7 +7,7 @@ BIN := .venv/bin
 INPUTS := constraints.txt requirements-dev.txt $(wildcard database/pyproject.toml services/*/pyproject.toml)
 STAMP := .venv/.installed
 
-.PHONY: help setup run test lint types bench golden clean
+.PHONY: help setup run demo test lint types bench golden clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ $(STAMP): $(INPUTS)
 
 run: setup ## Collect this machine and serve it on http://127.0.0.1:8000
 	@exec $(BIN)/optiinfra standalone
+
+demo: setup ## Serve four fake clouds, without any account
+	@PYTHONPATH=tests exec $(BIN)/python -m fakes.demo
 
 test: setup ## Run every test that needs no browser
 	$(BIN)/pytest -n auto --dist loadgroup

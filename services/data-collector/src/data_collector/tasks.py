@@ -27,21 +27,23 @@ log = structlog.get_logger()
 #: A run on its way through the broker, as JSON.
 _MESSAGE = TypeAdapter(Run)
 
+#: What triggers most runs; the others are wanted now and are not spread.
+SCHEDULE = "schedule"
 #: Scheduled scopes start spread over this share of the interval, so that a fleet of
 #: accounts does not knock on every provider in the same second.
 JITTER = 0.2
 
 
 @app.task
-def collect_performance_data_task() -> list[str]:
+def collect_performance_data_task(trigger: str = SCHEDULE) -> list[str]:
     """Start a performance run for every account; the run ids."""
-    return _start_scheduled(current_runtime(), Kind.PERFORMANCE)
+    return _start_all(current_runtime(), Kind.PERFORMANCE, trigger)
 
 
 @app.task
-def collect_resource_data_task() -> list[str]:
+def collect_resource_data_task(trigger: str = SCHEDULE) -> list[str]:
     """Start a resources run for every account; the run ids."""
-    return _start_scheduled(current_runtime(), Kind.RESOURCES)
+    return _start_all(current_runtime(), Kind.RESOURCES, trigger)
 
 
 @app.task
@@ -61,7 +63,7 @@ def run_account_task(message: dict[str, Any]) -> None:
         return
     run, scopes = runtime.runs.begin(run, account)
     spread = 0.0
-    if run.trigger == "schedule" and len(scopes) > 1:
+    if run.trigger == SCHEDULE and len(scopes) > 1:
         spread = JITTER * runtime.settings.collect_interval.total_seconds()
     for scope in scopes:
         collect_scope_task.apply_async(
@@ -112,13 +114,13 @@ def start_runs(
     return ids
 
 
-def _start_scheduled(runtime: Runtime, kind: Kind) -> list[str]:
+def _start_all(runtime: Runtime, kind: Kind, trigger: str) -> list[str]:
     runtime.announce_accounts()
     ids: list[str] = []
     for account in runtime.accounts.accounts():
         try:
             if kind in load_provider(account.provider).kinds:
-                ids += start_runs(runtime, account, [kind], trigger="schedule")
+                ids += start_runs(runtime, account, [kind], trigger=trigger)
         except OptiInfraError as error:
             # The next account may well work; this one is asked again at the next tick.
             log.error("run_not_started", account=account.account_id, error=str(error))

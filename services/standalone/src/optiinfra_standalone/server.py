@@ -49,8 +49,9 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
         @asynccontextmanager
         async def lifespan(_app: object) -> AsyncIterator[None]:
             workers.start()
-            tasks.collect_resource_data_task.apply_async()
-            tasks.collect_performance_data_task.apply_async()
+            # The inventory first: clouds that are asked about resources by id need it.
+            tasks.collect_resource_data_task.apply_async(args=("startup",))
+            tasks.collect_performance_data_task.apply_async(args=("startup",))
             on_ready(f"http://{settings.host}:{port}")
             yield
             workers.stop(COLLECTIONS_SECONDS)

@@ -48,7 +48,7 @@ class RunSummary(BaseModel):
     provider: str
     account_id: str
     kind: Kind
-    trigger: str = Field(description="schedule, request or command")
+    trigger: str = Field(description="schedule, startup, request or command")
     status: RunStatus
     window: TimeSpan | None = Field(description="null while nothing was collected")
     queued_at: datetime
