@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from optiinfra.accounts import Account
@@ -91,7 +92,7 @@ def points_table(
             _Words([one.resource_name for one in series]).column(owner),
             metrics.column(owner),
             pa.array(values),
-            _Words(metrics.each(known, lambda one: str(one.unit))).column(owner),
+            metrics.translated([one.unit for one in known], owner),
             pa.array(settled_at <= collected_at),
             texts.column(owner),
             pa.array(np.full(len(kept), collected_at, dtype=np.uint32)),
@@ -104,7 +105,7 @@ def points_table(
 class _Words:
     """One text per series, held once per distinct text."""
 
-    def __init__(self, texts: Sequence[str] | NDArray[Any]) -> None:
+    def __init__(self, texts: Sequence[str]) -> None:
         encoded = pa.array(texts, pa.string()).dictionary_encode()
         self._dictionary = encoded.dictionary
         self._codes: NDArray[np.int32] = encoded.indices.to_numpy()
@@ -113,6 +114,11 @@ class _Words:
     def column(self, owner: Ints) -> pa.DictionaryArray:
         """The text of every point, given which series it belongs to."""
         return pa.DictionaryArray.from_arrays(self._codes[owner], self._dictionary)
+
+    def translated(self, words: Sequence[str], owner: Ints) -> pa.DictionaryArray:
+        """Another text of every point, given one for each distinct text."""
+        other = _Words(words)
+        return pa.DictionaryArray.from_arrays(other._codes[self._codes][owner], other._dictionary)
 
     def each(self, values: Sequence[Any], of: Callable[[Any], Any]) -> NDArray[Any]:
         """Something of each distinct text's value, spread over the series."""
@@ -127,7 +133,7 @@ class _Words:
     @property
     def rank(self) -> Ints:
         """For each series the place of its text among the distinct ones in byte order."""
-        order = sorted(range(len(self.distinct)), key=lambda n: self.distinct[n].encode())
+        order = pc.array_sort_indices(self._dictionary).to_numpy()
         ranks = np.empty(len(order), dtype=np.int64)
         ranks[order] = np.arange(len(order))
         return ranks[self._codes]
@@ -136,7 +142,7 @@ class _Words:
 def _points(series: Sequence[Series]) -> tuple[Ints, Ints, NDArray[np.float64]]:
     """The points of all series end to end: which series each belongs to, time, value."""
     columns = [one.values for one in series]
-    lengths = np.fromiter(map(len, columns), dtype=np.int64, count=len(series))
+    lengths = np.fromiter(map(len, columns), dtype=np.int64, count=len(columns))
     owner = np.repeat(np.arange(len(series)), lengths)
     return owner, np.concatenate([one.timestamps for one in series]), np.concatenate(columns)
 
@@ -144,9 +150,9 @@ def _points(series: Sequence[Series]) -> tuple[Ints, Ints, NDArray[np.float64]]:
 def _texts(metadata: Sequence[Mapping[str, object]]) -> list[str]:
     """Metadata as JSON; empty where it cannot be. One object that many series share is
     written once."""
-    distinct = {id(one): one for one in metadata}
+    distinct = dict(zip(map(id, metadata), metadata, strict=True))
     written = {key: _json_text(one) for key, one in distinct.items()}
-    return [written[id(one)] for one in metadata]
+    return list(map(written.__getitem__, map(id, metadata)))
 
 
 def _json_text(metadata: Mapping[str, object]) -> str:
@@ -164,13 +170,11 @@ def _settled_after(series: Sequence[Series], timing: Timing) -> Ints:
     What can only be read now is final at once: nobody will ever say otherwise.
     """
     usual = (timing.period + timing.settling) // _SECOND if timing.history else 0
-    return np.array(
-        [
-            usual if one.settling is None else (timing.period + one.settling) // _SECOND
-            for one in series
-        ],
-        dtype=np.int64,
-    )
+    after = np.full(len(series), usual, dtype=np.int64)
+    for index, one in enumerate(series):
+        if one.settling is not None:
+            after[index] = (timing.period + one.settling) // _SECOND
+    return after
 
 
 def _valid(refused: Sequence[tuple[DropReason, Mask]], drops: Drops) -> Ints:
