@@ -23,8 +23,6 @@ Native = Mapping[str, Any]
 #: The bucket of a reading.
 PERIOD = timedelta(minutes=5)
 DAY = timedelta(days=1)
-#: A reading is final when it is taken: it has settled at the start of its bucket.
-_FINAL = -PERIOD
 _DAY_SECONDS = 86_400
 _DAILY: Mapping[str, object] = {"bucket_seconds": _DAY_SECONDS}
 _INSTANT: Mapping[str, object] = {"statistic": "instant"}
@@ -82,7 +80,7 @@ class Target:
         times: list[datetime],
         values: list[float],
         metadata: Mapping[str, object] = _NOTHING,
-        settling: timedelta = _FINAL,
+        settling: timedelta | None = None,
     ) -> Series:
         """Points of one metric."""
         return Series(
