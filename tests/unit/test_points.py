@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,6 +67,29 @@ def test_a_row_carries_everything_the_table_asks_for():
             "collected_at": int(NOW.timestamp()),
         }
     ]
+
+
+def test_columns_may_be_views_with_steps():
+    newest_first = series([T0 + 600, T0 + 300, T0], [3, 2, 1])
+    turned = replace(
+        newest_first,
+        timestamps=newest_first.timestamps[::-1],
+        values=newest_first.values[::-1],
+    )
+    rows, _ = table_of(turned, series([T0], [9], resource="i-2"))
+    assert [(row["resource_id"], row["timestamp"], row["metric_value"]) for row in rows] == [
+        ("i-1", T0, 1),
+        ("i-1", T0 + 300, 2),
+        ("i-1", T0 + 600, 3),
+        ("i-2", T0, 9),
+    ]
+
+
+@pytest.mark.parametrize("column", ["timestamps", "values"])
+def test_columns_of_another_type_are_refused(column):
+    good = series([T0], [1])
+    with pytest.raises(ValueError, match="int64 and float64"):
+        replace(good, **{column: getattr(good, column).astype(np.float32)})
 
 
 def test_each_refusal_is_counted_by_its_reason():

@@ -147,8 +147,11 @@ class Series:
     settling: timedelta | None = None
 
     def __post_init__(self) -> None:
-        if self.timestamps.shape != self.values.shape or self.timestamps.ndim != 1:
+        times, values = self.timestamps, self.values
+        if times.shape != values.shape or times.ndim != 1:
             raise ValueError(f"{self.metric} of {self.resource_id}: columns differ in length")
+        if times.dtype != np.int64 or values.dtype != np.float64:
+            raise ValueError(f"{self.metric} of {self.resource_id}: not int64 and float64 columns")
 
 
 @dataclass(frozen=True, slots=True)
