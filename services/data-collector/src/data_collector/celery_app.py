@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from typing import Any
 
+import structlog
 from celery import Celery
-from celery.beat import Scheduler, Service
+from celery.beat import PersistentScheduler, ScheduleEntry, Scheduler, Service
 from celery.schedules import crontab
 from celery.worker import WorkController, state
 
+from data_collector.coordination import connect_coordination
+from optiinfra.errors import BrokerUnavailableError
 from optiinfra.settings import Settings, load_settings
+
+log = structlog.get_logger()
 
 QUEUE = "optiinfra"
 
@@ -48,6 +54,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,
         "timezone": "UTC",
+        "beat_scheduler": "data_collector.celery_app:SharedScheduler",
         "beat_schedule": {
             "collect-performance-15min": {
                 "task": "data_collector.tasks.collect_performance_data_task",
@@ -70,6 +77,32 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 # Read when Celery first needs it and never at import.
 app.add_defaults(lambda: configuration(load_settings()))
+
+
+class SharedScheduler(PersistentScheduler):
+    """A schedule that any number of beats may keep: each tick of an entry is sent once.
+
+    Every beat comes to every tick, and the first one takes the entry's lock. The lock ends
+    before the next tick, so when a beat dies another sends that one, without an election.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        settings = load_settings()
+        self._coordination = connect_coordination(settings.broker.get_secret_value())
+        self._lifetime = settings.collect_interval * 0.9
+        self._name = uuid.uuid4().hex
+        super().__init__(*args, **kwargs)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """Send the entry's task unless another beat has sent it for this tick."""
+        try:
+            sender = self._coordination.acquire(f"beat/{entry.name}", self._name, self._lifetime)
+        except BrokerUnavailableError as error:
+            # It could not take the task either; the next tick collects what this one would.
+            log.error("tick_not_sent", entry=entry.name, error=str(error))
+            return
+        if sender == self._name:
+            super().apply_entry(entry, producer)
 
 
 class InProcess:
