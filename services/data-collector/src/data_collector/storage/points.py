@@ -157,7 +157,7 @@ def _end_to_end(columns: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDA
     try:
         # Half the time that NumPy takes to join thousands of columns of a few points.
         return np.frombuffer(b"".join(buffers), dtype)
-    except BufferError:  # a column that is a view with steps
+    except TypeError:  # a column that is a view with steps
         return np.concatenate(columns)
 
 
