@@ -659,7 +659,7 @@ _WORDS: Mapping[str, tuple[str, str, int, str]] = {
 }
 
 
-def _error(verdict: str, service: str) -> tuple[int, dict[str, str], bytes]:
+def refusal(verdict: str, service: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an AWS error in the service's own protocol."""
     for_ec2, code, status, text = _WORDS[verdict]
     if service == "ec2":
@@ -697,7 +697,7 @@ def _handler(fake: FakeAws) -> type[BaseHTTPRequestHandler]:
             if fake.faults.delay:
                 threading.Event().wait(fake.faults.delay)
             if verdict in _WORDS:
-                self._send(*_error(verdict, service))
+                self._send(*refusal(verdict, service))
             elif verdict == "html":
                 page = b"<!DOCTYPE html><html><body>Welcome to the proxy</body></html>"
                 self._send(200, {"Content-Type": "text/html"}, page)

@@ -15,10 +15,11 @@ import re
 import threading
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -312,6 +313,9 @@ class Faults:
     deny_skus: bool = False
     truncate: bool = False
     lose_page: bool = False
+    #: A page without rows or a token, though more rows are counted.
+    empty_page: bool = False
+    broken: bool = False
     #: A row moves to the next page while the pages are read, and stands on both.
     repeat_rows: bool = False
     denied_regions: set[str] = field(default_factory=set)
@@ -437,7 +441,7 @@ class AzureFake:
 
     # What it answers
 
-    def answer(self, method: str, target: str, body: bytes) -> _Answer:
+    def answer(self, method: str, target: str, body: bytes) -> Answer:
         """The answer to one request, faults and all."""
         path, query = _parsed(target)
         api = _api(path)
@@ -446,7 +450,7 @@ class AzureFake:
             luck = self._random.random()
         faults = self.faults
         if faults.outage or luck < faults.drop:
-            return _Answer(0)
+            return Answer(0)
         if luck < faults.drop + faults.throttle:
             return self._throttled(api)
         answer = self._undisturbed(method, api, path, query, body)
@@ -454,7 +458,7 @@ class AzureFake:
             answer.cut = True
         return answer
 
-    def _throttled(self, api: str) -> _Answer:
+    def _throttled(self, api: str) -> Answer:
         with self._lock:
             kind = self._random.randrange(3)
         if kind == 0 and api == "metrics":
@@ -466,11 +470,13 @@ class AzureFake:
 
     def _undisturbed(
         self, method: str, api: str, path: str, query: Mapping[str, str], body: bytes
-    ) -> _Answer:
+    ) -> Answer:
         if self.faults.html:
-            return _Answer(200, b"<!DOCTYPE html><title>Sign in</title>", "text/html")
+            return Answer(200, b"<!DOCTYPE html><title>Sign in</title>", "text/html")
+        if self.faults.broken:
+            return _error(503, "ServiceUnavailable", "something is wrong")
         if self.faults.redirect:
-            return _Answer(302, b"", headers={"Location": "https://login.example/"})
+            return Answer(302, b"", headers={"Location": "https://login.example/"})
         if self.faults.expired_token:
             date = format_datetime(datetime.now(UTC) - self.faults.clock_off)
             return _error(401, "ExpiredAuthenticationToken", "token expired", {"Date": date})
@@ -483,7 +489,7 @@ class AzureFake:
                 return self._metrics(path, query, json.loads(body)["resourceids"])
         return _error(404, "NotFound", path)
 
-    def _graph(self, request: Mapping[str, Any]) -> _Answer:
+    def _graph(self, request: Mapping[str, Any]) -> Answer:
         if self.faults.deny_graph:
             return _error(403, "AccessDenied", "no access")
         kql, options = request["query"], request["options"]
@@ -507,11 +513,9 @@ class AzureFake:
         columns = [_column(text) for text in _split(_clause(kql, "project "))]
         first = int(options.get("$skipToken", "page-0").removeprefix("page-"))
         size = min(options["$top"], self.page_rows)
-        page = [
-            {name: _evaluate(path, row) for name, path in columns}
-            for row in rows[first : first + size]
-        ]
-        more = first + size < len(rows)
+        shown = [] if self.faults.empty_page else rows[first : first + size]
+        page = [{name: _evaluate(path, row) for name, path in columns} for row in shown]
+        more = first + size < len(rows) and bool(shown)
         answer = {
             "totalRecords": len(rows),
             "count": len(page),
@@ -529,7 +533,7 @@ class AzureFake:
             style = self._random.choice((str, str.lower, str.upper))
         return row | {"id": _group_in(row["id"], style)}
 
-    def _skus(self, query: Mapping[str, str]) -> _Answer:
+    def _skus(self, query: Mapping[str, str]) -> Answer:
         if self.faults.deny_skus:
             return _error(403, "AuthorizationFailed", "no access")
         location = query["$filter"].split("'")[1]
@@ -551,7 +555,7 @@ class AzureFake:
         )
         return _ok({"value": [disk, skus[0]], "nextLink": link})
 
-    def _metrics(self, path: str, query: Mapping[str, str], ids: Sequence[str]) -> _Answer:
+    def _metrics(self, path: str, query: Mapping[str, str], ids: Sequence[str]) -> Answer:
         faults = self.faults
         names = query["metricnames"].split(",")
         if refusal := self._refusal(path, query, ids, names):
@@ -584,7 +588,7 @@ class AzureFake:
 
     def _refusal(
         self, path: str, query: Mapping[str, str], ids: Sequence[str], names: Sequence[str]
-    ) -> _Answer | None:
+    ) -> Answer | None:
         faults = self.faults
         subscription = path.split("/")[2].lower()
         if not ids or len(ids) > 50:
@@ -665,7 +669,7 @@ class AzureFake:
 
 
 @dataclass
-class _Answer:
+class Answer:
     """Status 0 closes the connection without a word; `cut` after half of the body."""
 
     status: int
@@ -719,15 +723,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-def _ok(answer: object, headers: Mapping[str, str] | None = None) -> _Answer:
-    return _Answer(200, json.dumps(answer).encode(), headers=headers or {})
+def _ok(answer: object, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(200, json.dumps(answer).encode(), headers=headers or {})
 
 
 def _error(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> _Answer:
+) -> Answer:
     body = {"error": {"code": code, "message": message}}
-    return _Answer(status, json.dumps(body).encode(), headers=headers or {})
+    return Answer(status, json.dumps(body).encode(), headers=headers or {})
 
 
 def _parsed(target: str) -> tuple[str, dict[str, str]]:
@@ -752,17 +756,17 @@ def _clause(kql: str, start: str) -> str:
     ).strip()
 
 
-def _split(text: str) -> Iterator[str]:
+@cache
+def _split(text: str) -> tuple[str, ...]:
     """Parts between the commas that stand in no brackets."""
-    depth, part = 0, ""
+    depth, parts = 0, [""]
     for letter in text:
         depth += {"(": 1, ")": -1}.get(letter, 0)
         if letter == "," and not depth:
-            yield part.strip()
-            part = ""
+            parts.append("")
         else:
-            part += letter
-    yield part.strip()
+            parts[-1] += letter
+    return tuple(part.strip() for part in parts)
 
 
 def _column(text: str) -> tuple[str, str]:

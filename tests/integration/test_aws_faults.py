@@ -155,8 +155,7 @@ def test_a_role_is_assumed_once_and_again_before_its_keys_expire(fake, monkeypat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "collector")
     monkeypatch.setenv("ACME_EXTERNAL_ID", "the-secret-external-id")
     clock = Clock(datetime.now(UTC))
-    provider = AwsProvider()
-    provider.session = provider.inventory._session = Session(now=clock)
+    provider = AwsProvider(session=Session(now=clock))
     credentials = {**ROLE, "external_id": "env:ACME_EXTERNAL_ID"}
     one = replace(account(fake), credentials=credentials)
     assert all(isinstance(value, int) for value in list_all(provider, one).values())

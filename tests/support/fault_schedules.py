@@ -278,7 +278,7 @@ class _Follower:
 
     def follow(self) -> Tally:
         """A quiet cycle, some with changes and faults, and a quiet one again."""
-        for _ in range(self._chance.randint(2, 5)):
+        for _ in range(self._chance.randint(3, 7)):
             self.cloud.create(self._chance.randrange(1 << 30))
         tally = self._cycle(quiet=True)
         for _ in range(self._chance.randint(2, 4)):
@@ -331,7 +331,7 @@ class _Follower:
             Trouble(
                 self._chance.choice(list(Fault)),
                 after=self._chance.choice((0, 0, 1, 1, 2, 3)),
-                times=self._chance.choice((1, 1, 2, 100)),
+                times=self._chance.choice((1, 2, 100, 100)),
             )
             for _ in range(self._chance.choice((0, 1, 1, 1, 2)))
         ]

@@ -61,11 +61,10 @@ class AwsProvider:
     timing: Timing = TIMING
     options: type[BaseModel] = AwsOptions
     clock: Callable[[], datetime] = _utc_now
-    session: Session = field(init=False, repr=False)
+    session: Session = field(default_factory=Session, repr=False)
     inventory: Inventory = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.session = Session()
         self.inventory = Inventory(self.session, self.clock)
 
     def scopes(self, account: Account, kind: Kind) -> Sequence[Scope]:
