@@ -69,3 +69,56 @@ def test_beyond_this_machine_a_token_is_needed(monkeypatch, host):
 def test_on_a_loopback_address_none_is_needed(monkeypatch, host):
     monkeypatch.setenv("OPTIINFRA_HOST", host)
     assert load_settings().auth == "none"
+
+
+def test_any_setting_may_stand_in_a_file(monkeypatch, tmp_path):
+    secret = tmp_path / "jwt"
+    secret.write_text(f"{SECRET}\n")
+    monkeypatch.setenv("OPTIINFRA_JWT_SECRET_FILE", str(secret))
+    settings = load_settings()
+    assert settings.jwt_secret is not None
+    assert settings.jwt_secret.get_secret_value() == SECRET
+
+
+def test_a_value_and_a_file_of_it_are_refused_together(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPTIINFRA_JWT_SECRET", SECRET)
+    monkeypatch.setenv("OPTIINFRA_JWT_SECRET_FILE", str(tmp_path / "jwt"))
+    with pytest.raises(ConfigError, match="JWT_SECRET and OPTIINFRA_JWT_SECRET_FILE are both set"):
+        load_settings()
+
+
+def test_a_file_that_cannot_be_read_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("OPTIINFRA_STORE_FILE", str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match=r"OPTIINFRA_STORE_FILE=.*absent cannot be read: No such"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "whole"),
+    [
+        (
+            "store",
+            "clickhouse://writer@db:8123/m?cluster=c",
+            "clickhouse://writer:a%40%2F@db:8123/m?cluster=c",
+        ),
+        ("store", "clickhouses://db/m", "clickhouses://:a%40%2F@db/m"),
+        ("broker", "redis://redis:6379/0", "redis://:a%40%2F@redis:6379/0"),
+    ],
+)
+def test_a_password_may_be_given_apart_from_its_url(monkeypatch, name, url, whole):
+    monkeypatch.setenv(f"OPTIINFRA_{name.upper()}", url)
+    monkeypatch.setenv(f"OPTIINFRA_{name.upper()}_PASSWORD", "a@/")
+    settings = load_settings()
+    assert getattr(settings, name).get_secret_value() == whole
+    assert "a@/" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [("store", "chdb:///x"), ("store", "clickhouse://u:p@db/m"), ("broker", "memory://")],
+)
+def test_a_password_that_has_no_place_is_refused(monkeypatch, name, url):
+    monkeypatch.setenv(f"OPTIINFRA_{name.upper()}", url)
+    monkeypatch.setenv(f"OPTIINFRA_{name.upper()}_PASSWORD", "a")
+    with pytest.raises(ConfigError, match=f"OPTIINFRA_{name.upper()}_PASSWORD is for"):
+        load_settings()

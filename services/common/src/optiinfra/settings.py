@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,7 +21,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPTIINFRA_", hide_input_in_errors=True)
 
     store: SecretStr = SecretStr("chdb://.optiinfra/store")
+    store_password: SecretStr | None = None
     broker: SecretStr = SecretStr("memory://")
+    broker_password: SecretStr | None = None
     accounts: Path = Path("accounts.yaml")
     host: str = "127.0.0.1"
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -43,9 +47,11 @@ class Settings(BaseSettings):
 def load_settings(**overrides: Any) -> Settings:
     """The settings of this process; ConfigError names each variable that cannot be used.
 
-    `overrides` are what the command line says; None leaves the environment's value.
+    `overrides` are what the command line says; None leaves the environment's value. Any
+    setting may stand in a file instead, which `OPTIINFRA_<NAME>_FILE` names. Passwords that
+    are given apart from their URLs are in `store` and `broker` afterwards.
     """
-    given = {name: value for name, value in overrides.items() if value is not None}
+    given = _from_files() | {k: value for k, value in overrides.items() if value is not None}
     try:
         settings = Settings(**given)
     except ValidationError as error:
@@ -55,7 +61,43 @@ def load_settings(**overrides: Any) -> Settings:
         ]
         raise ConfigError("\n".join(lines)) from error
     _refuse_open_door(settings)
-    return settings
+    return settings.model_copy(
+        update={
+            "store": _with_password("STORE", settings.store, settings.store_password),
+            "broker": _with_password("BROKER", settings.broker, settings.broker_password),
+        }
+    )
+
+
+def _from_files() -> dict[str, str]:
+    """What stands in files, as orchestrators hand secrets over; a last line break is not it."""
+    found = {}
+    for name in Settings.model_fields:
+        variable = f"OPTIINFRA_{name.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if path is None:
+            continue
+        if variable in os.environ:
+            raise ConfigError(f"{variable} and {variable}_FILE are both set; choose one")
+        try:
+            found[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+            raise ConfigError(f"{variable}_FILE={path} cannot be read: {reason}") from error
+    return found
+
+
+def _with_password(name: str, url: SecretStr, password: SecretStr | None) -> SecretStr:
+    if password is None:
+        return url
+    scheme, _, rest = url.get_secret_value().partition("://")
+    user, _, host = rest.rpartition("@")
+    if scheme in ("chdb", "memory") or ":" in user:
+        raise ConfigError(
+            f"OPTIINFRA_{name}_PASSWORD is for an OPTIINFRA_{name} that names a server and "
+            "holds no password itself"
+        )
+    return SecretStr(f"{scheme}://{user}:{quote(password.get_secret_value(), safe='')}@{host}")
 
 
 def _refuse_open_door(settings: Settings) -> None:
