@@ -54,7 +54,12 @@ def _options() -> argparse.Namespace:
         default=[1.0, 10.0, 50.0],
         help="millions of points that the endpoints are measured over (default 1,10,50)",
     )
-    parser.add_argument("--rounds", type=int, default=40, help="repetitions of each figure")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=40,
+        help="repetitions of each figure, of an endpoint three times as many",
+    )
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--data", type=Path, default=_DATA, help="folder of nab and bitbrains")
     parser.add_argument("--output", type=Path, help="a file for the table")
