@@ -42,9 +42,12 @@ CREATE TABLE collection_outcomes
     `window_end` DateTime('UTC'),
     `status` LowCardinality(String),
     `collected_until` DateTime('UTC'),
+    `incomplete_since` DateTime('UTC'),
+    `completed_at` DateTime64(3, 'UTC'),
     `rows` UInt64,
     `dropped` Map(LowCardinality(String), UInt64),
     `api_calls` Map(LowCardinality(String), UInt64),
+    `throttles` UInt64,
     `price_usd` Float64,
     `error_class` LowCardinality(String),
     `error` String CODEC(ZSTD(3)),
@@ -81,6 +84,103 @@ PARTITION BY toYYYYMM(queued_at)
 ORDER BY (customer_id, queued_at, run_id)
 TTL toDateTime(queued_at) + toIntervalDay(90)
 SETTINGS index_granularity = 8192;
+
+CREATE TABLE collection_scopes
+(
+    `customer_id` LowCardinality(String),
+    `provider` LowCardinality(String),
+    `account_id` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `scope` LowCardinality(String),
+    `status` LowCardinality(String),
+    `collected_until` DateTime('UTC'),
+    `incomplete_since` DateTime('UTC'),
+    `completed_at` DateTime64(3, 'UTC'),
+    `finished_at` DateTime64(3, 'UTC')
+)
+ENGINE = ReplacingMergeTree(finished_at)
+ORDER BY (customer_id, provider, kind, scope)
+TTL toDateTime(finished_at) + toIntervalDay(90)
+SETTINGS index_granularity = 1024;
+
+CREATE MATERIALIZED VIEW collection_scopes_mv TO collection_scopes
+(
+    `customer_id` LowCardinality(String),
+    `provider` LowCardinality(String),
+    `account_id` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `scope` LowCardinality(String),
+    `status` LowCardinality(String),
+    `collected_until` DateTime('UTC'),
+    `incomplete_since` DateTime('UTC'),
+    `completed_at` DateTime64(3, 'UTC'),
+    `finished_at` DateTime64(3, 'UTC')
+)
+AS SELECT
+    customer_id,
+    provider,
+    account_id,
+    kind,
+    scope,
+    status,
+    collected_until,
+    incomplete_since,
+    completed_at,
+    finished_at
+FROM collection_outcomes
+ORDER BY finished_at DESC
+LIMIT 1 BY
+    customer_id,
+    provider,
+    kind,
+    scope;
+
+CREATE TABLE collection_usage
+(
+    `month` Date,
+    `customer_id` LowCardinality(String),
+    `provider` LowCardinality(String),
+    `account_id` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `outcomes` SimpleAggregateFunction(sumMap, Map(String, UInt64)),
+    `api_calls` SimpleAggregateFunction(sumMap, Map(String, UInt64)),
+    `throttles` SimpleAggregateFunction(sum, UInt64),
+    `price_usd` SimpleAggregateFunction(sum, Float64),
+    `rows` SimpleAggregateFunction(sum, UInt64),
+    `dropped` SimpleAggregateFunction(sumMap, Map(String, UInt64))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (customer_id, provider, account_id, kind, month)
+TTL month + toIntervalDay(400)
+SETTINGS index_granularity = 8192;
+
+CREATE MATERIALIZED VIEW collection_usage_mv TO collection_usage
+(
+    `month` Date,
+    `customer_id` LowCardinality(String),
+    `provider` LowCardinality(String),
+    `account_id` LowCardinality(String),
+    `kind` LowCardinality(String),
+    `outcomes` Map(LowCardinality(String), UInt64),
+    `api_calls` Map(String, UInt64),
+    `throttles` UInt64,
+    `price_usd` Float64,
+    `rows` UInt64,
+    `dropped` Map(String, UInt64)
+)
+AS SELECT
+    toStartOfMonth(finished_at) AS month,
+    customer_id,
+    provider,
+    account_id,
+    kind,
+    map(toString(status), toUInt64(1)) AS outcomes,
+    CAST(api_calls, 'Map(String, UInt64)') AS api_calls,
+    throttles,
+    price_usd,
+    rows,
+    CAST(dropped, 'Map(String, UInt64)') AS dropped
+FROM collection_outcomes;
 
 CREATE TABLE metrics_1d
 (

@@ -15,7 +15,8 @@ from support.plugins import install_provider
 
 from data_collector.celery_app import InProcess
 from data_collector.runtime import Runtime, build_runtime, use_runtime
-from optiinfra.domain import Kind
+from data_collector.storage.run_ledger import Outcome, new_run
+from optiinfra.domain import Kind, ScopeStatus
 from optiinfra.settings import Settings, load_settings
 from optiinfra.web.auth import Role, issue_token
 from optiinfra_database import Store
@@ -213,7 +214,54 @@ def test_accounts_are_shown_with_their_last_runs_and_without_secrets(api, monkey
     assert prod["last_runs"]["performance"]["run_id"] == run_id
     assert prod["kinds"] == ["performance", "resources"]
     assert prod["credentials"] == {"api_key": "env:ACME_KEY"}
+    bill = prod["usage"]["performance"]["this_month"]
+    assert bill["month"] == f"{datetime.now(UTC):%Y-%m}"
+    assert (bill["api_calls"], bill["throttles"]) == (2, 0)
+    assert bill["estimated_price_usd"] == pytest.approx(2 / 100_000)
+    assert prod["usage"]["resources"]["this_month"]["api_calls"] == 0
     assert "planted-secret-value" not in answer.text
+
+
+def test_last_months_bill_stands_beside_this_months(api, runtime):
+    account = runtime.accounts.find("acme", "sixth", "prod")[0]
+    this_month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    run = new_run(account, Kind.RESOURCES, "test", None)
+    for finished_at, calls in (
+        (this_month, 5),
+        (this_month - timedelta(seconds=1), 3),
+        (this_month - timedelta(days=27), 4),
+        (this_month - timedelta(days=32), 100),
+    ):
+        runtime.ledger.record_outcome(
+            run,
+            Outcome(
+                scope=f"sixth/prod/{calls}",
+                status=ScopeStatus.FAILED,
+                window_start=finished_at,
+                window_end=finished_at,
+                collected_until=None,
+                started_at=finished_at,
+                finished_at=finished_at,
+                api_calls={"ListThings": calls},
+                price_usd=calls / 100,
+            ),
+        )
+    listed = api.get("/api/v2/accounts/acme").json()["data"]
+    usage = next(one["usage"] for one in listed if one["account_id"] == "prod")["resources"]
+    assert usage == {
+        "this_month": {
+            "month": f"{this_month:%Y-%m}",
+            "api_calls": 5,
+            "throttles": 0,
+            "estimated_price_usd": 0.05,
+        },
+        "last_month": {
+            "month": f"{this_month - timedelta(days=1):%Y-%m}",
+            "api_calls": 7,
+            "throttles": 0,
+            "estimated_price_usd": 0.07,
+        },
+    }
 
 
 @pytest.mark.parametrize(

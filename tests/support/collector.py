@@ -73,7 +73,9 @@ class TestCollector:
 
     def watermark(self, scope: str) -> datetime | None:
         """Up to when the scope's performance is collected."""
-        return self.ledger.watermark(new_run(self.account, Kind.PERFORMANCE, "test", None), scope)
+        return self.ledger.standing(
+            new_run(self.account, Kind.PERFORMANCE, "test", None), scope
+        ).collected_until
 
     def stored_points(self) -> Points:
         """What a reader of the raw table finds."""

@@ -26,7 +26,7 @@ ENGINE = ReplacingMergeTree(updated_at)
 ORDER BY version
 """
 
-# Tables whose rows live as long as OPTIINFRA_RETENTION_DAYS; the rollups outlive them.
+# Tables whose rows live as long as OPTIINFRA_RETENTION_DAYS; the summaries outlive them.
 _RAW_TABLES = (
     "performance_metrics",
     "metrics_latest",
@@ -34,11 +34,12 @@ _RAW_TABLES = (
     "resource_changes",
     "collection_runs",
     "collection_outcomes",
+    "collection_scopes",
     "collection_gaps",
     "rollup_refreshes",
 )
-_ROLLUPS = ("metrics_1h", "metrics_1d")
-ROLLUP_RETENTION_DAYS = 400
+_SUMMARIES = ("metrics_1h", "metrics_1d", "collection_usage")
+SUMMARY_RETENTION_DAYS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +127,9 @@ def migrate(store: Store, *, retention_days: int = 90) -> list[Migration]:
 
 
 def apply_retention(store: Store, days: int) -> None:
-    """Set the tables' TTL where it differs from `days` (the rollups' where it is longer)."""
+    """Set the tables' TTL where it differs from `days` (the summaries' where it is longer)."""
     wanted = dict.fromkeys(_RAW_TABLES, days) | dict.fromkeys(
-        _ROLLUPS, max(days, ROLLUP_RETENTION_DAYS)
+        _SUMMARIES, max(days, SUMMARY_RETENTION_DAYS)
     )
     real = store.query(
         "SELECT name, extract(engine_full, 'TTL (.+?) \\+ toIntervalDay'), "

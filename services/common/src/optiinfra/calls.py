@@ -64,6 +64,7 @@ class Calls:
         self._lock = threading.Lock()
         self._made: Counter[str] = Counter()
         self._billed: Counter[str] = Counter()
+        self._throttled = 0
 
     @contextmanager
     def made(self, operation: str, *, limit: Limit | None = None, units: int = 1) -> Iterator[None]:
@@ -80,6 +81,8 @@ class Calls:
         try:
             yield
         except ThrottledError as error:
+            with self._lock:
+                self._throttled += 1
             if limit:
                 self._limiter.throttled(limit, error.retry_after)
             raise
@@ -95,6 +98,11 @@ class Calls:
         """The requests made so far, by operation."""
         with self._lock:
             return dict(self._made)
+
+    def throttles(self) -> int:
+        """How many of them the provider answered with a wish to slow down."""
+        with self._lock:
+            return self._throttled
 
     def units(self) -> Mapping[str, int]:
         """What the provider bills of them, by operation, for `Provider.price`."""

@@ -16,6 +16,7 @@ from celery import Celery
 from celery.beat import PersistentScheduler, ScheduleEntry, Scheduler, Service
 from celery.schedules import crontab
 from celery.worker import WorkController, state
+from kombu.exceptions import ChannelError, OperationalError
 
 from data_collector.coordination import connect_coordination
 from optiinfra.errors import BrokerUnavailableError
@@ -103,6 +104,18 @@ class SharedScheduler(PersistentScheduler):
             return
         if sender == self._name:
             super().apply_entry(entry, producer)
+
+
+def waiting_tasks() -> int:
+    """How many tasks no worker has taken yet. Raises BrokerUnavailableError."""
+    try:
+        with app.connection_for_read() as connection:
+            channel: Any = connection.default_channel  # kombu's base class declares no queues
+            return int(channel.queue_declare(QUEUE, passive=True).message_count)
+    except ChannelError:  # an empty queue need not exist
+        return 0
+    except OperationalError as error:
+        raise BrokerUnavailableError("the broker does not answer") from error
 
 
 class InProcess:

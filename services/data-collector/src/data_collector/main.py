@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from data_collector import telemetry
 from data_collector.api.collection_routes import create_router
+from data_collector.celery_app import waiting_tasks
 from data_collector.runtime import Runtime, build_runtime, use_runtime
+from data_collector.telemetry import collector_registry
 from optiinfra.logging import configure_logging
 from optiinfra.settings import load_settings
 from optiinfra.web.app import Service, create_service
@@ -23,7 +24,7 @@ def create_app(runtime: Runtime) -> Service:
         settings=runtime.settings,
         readiness={"store": runtime.store.ping, "accounts": runtime.accounts.check},
         directory=runtime.directory,
-        measures=[telemetry.REGISTRY],
+        measures=[collector_registry(runtime, waiting_tasks)],
     )
 
 

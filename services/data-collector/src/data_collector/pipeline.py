@@ -13,12 +13,11 @@ from typing import TypeVar
 
 import structlog
 
-from data_collector import telemetry
 from data_collector.planner import next_windows, requested_windows, unsettled_from
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
 from data_collector.storage.inventory_writer import InventoryWriter
 from data_collector.storage.report import WriteReport
-from data_collector.storage.run_ledger import Outcome, Run, RunLedger
+from data_collector.storage.run_ledger import Outcome, Run, RunLedger, Standing
 from optiinfra.accounts import Account
 from optiinfra.calls import Calls, Limiter
 from optiinfra.domain import Gap, GapReason, Kind, Scope, ScopeStatus, Window
@@ -68,15 +67,17 @@ class Pipeline:
         """
         if run.kind is Kind.RESOURCES:
             return self._list(run, provider, account, scope)
-        watermark = self._ledger.watermark(run, scope.name)
+        standing = self._ledger.standing(run, scope.name)
         outcome = None
-        for window in self._windows(run, provider, watermark):
+        for window in self._windows(run, provider, standing.collected_until):
             if outcome and self._now() >= deadline:
                 break  # the rest of the backlog is the next run's
-            outcome = self._collect_window(run, provider, account, scope, window, watermark)
+            outcome = self._collect_window(run, provider, account, scope, window, standing)
             if not self._passes(outcome.status, window):
                 break  # oldest first: going on would leave a hole behind the watermark
-            watermark = outcome.collected_until
+            standing = Standing(
+                outcome.collected_until, outcome.incomplete_since, outcome.completed_at
+            )
         return outcome
 
     def _windows(
@@ -96,17 +97,18 @@ class Pipeline:
         account: Account,
         scope: Scope,
         window: Window,
-        watermark: datetime | None,
+        standing: Standing,
     ) -> Outcome:
         attempt = _Attempt(
             account, self._limiter, started_at=self._now(), holds_back=_leaves_points_out
         )
         series = attempt.items(lambda counted: provider.collect_performance(counted, scope, window))
         report = self._writer.write_performance_metrics(account, series, timing=provider.timing)
+        watermark = standing.collected_until
         passes = self._passes(attempt.status, window)
         if passes and _moves_watermark(run, provider, window, watermark):
-            watermark = max(watermark or window.end, window.end)
-        return self._record(run, provider, scope, attempt, report, window, watermark)
+            standing = replace(standing, collected_until=max(watermark or window.end, window.end))
+        return self._record(run, provider, scope, attempt, report, window, standing)
 
     def _passes(self, status: ScopeStatus, window: Window) -> bool:
         """Whether the next window may follow. A part that fails for ever must not keep the
@@ -121,7 +123,7 @@ class Pipeline:
         seen_at = attempt.started_at.replace(microsecond=0)
         found = list(attempt.items(lambda counted: provider.list_resources(counted, scope)))
         report = WriteReport()
-        watermark = self._ledger.watermark(run, scope.name)
+        standing = self._ledger.standing(run, scope.name)
         if attempt.complete:
             # Only a complete listing says anything: what it lacks is gone, on its evidence.
             report = self._inventory.write_resource_metrics(
@@ -132,9 +134,9 @@ class Pipeline:
                 resources=found,
                 unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
             )
-            watermark = seen_at
+            standing = replace(standing, collected_until=seen_at)
         moment = Window(seen_at, seen_at + timedelta(seconds=1))
-        return self._record(run, provider, scope, attempt, report, moment, watermark)
+        return self._record(run, provider, scope, attempt, report, moment, standing)
 
     def _record(
         self,
@@ -144,26 +146,31 @@ class Pipeline:
         attempt: _Attempt,
         report: WriteReport,
         window: Window,
-        watermark: datetime | None,
+        standing: Standing,
     ) -> Outcome:
+        finished_at = self._now()
         outcome = Outcome(
             scope=scope.name,
             status=attempt.status,
             window_start=window.start,
             # A listing speaks of one moment, a collection of its window.
             window_end=window.start if run.kind is Kind.RESOURCES else window.end,
-            collected_until=watermark,
+            collected_until=standing.collected_until,
             started_at=attempt.started_at,
-            finished_at=self._now(),
+            finished_at=finished_at,
             rows=report.rows,
             dropped=dict(report.dropped),
             api_calls=attempt.calls.counts(),
+            throttles=attempt.calls.throttles(),
             price_usd=provider.price(attempt.calls.units()),
             error_class=type(attempt.error).__name__ if attempt.error else "",
             error=attempt.message,
+            incomplete_since=(
+                None if attempt.complete else standing.incomplete_since or attempt.started_at
+            ),
+            completed_at=finished_at if attempt.complete else standing.completed_at,
         )
         self._ledger.record_outcome(run, outcome, attempt.gaps)
-        telemetry.count(run, outcome)
         log.info(
             "scope_collected",
             run_id=run.run_id,

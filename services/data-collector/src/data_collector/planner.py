@@ -26,7 +26,7 @@ def next_windows(
         start = floor_time(now, timing.period)
         yield Window(start, start + timing.period)
         return
-    end = floor_time(now - timing.delay, timing.period)
+    end = published_until(now, timing)
     reach = min(timing.history, retention)
     oldest = floor_time(now - reach, timing.period) + timing.period
     if watermark is None:
@@ -51,10 +51,15 @@ def requested_windows(
     )
     end = min(
         floor_time(requested.end - timedelta(microseconds=1), timing.period) + timing.period,
-        floor_time(now - timing.delay, timing.period),
+        published_until(now, timing),
     )
     if start < end:
         yield from Window(start, end).chunks(timing.chunk)
+
+
+def published_until(now: datetime, timing: Timing) -> datetime:
+    """The end of the newest bucket that the provider has published by now."""
+    return floor_time(now - timing.delay, timing.period)
 
 
 def unsettled_from(watermark: datetime, timing: Timing) -> datetime:

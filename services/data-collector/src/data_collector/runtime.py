@@ -10,6 +10,7 @@ from data_collector.pipeline import Pipeline
 from data_collector.runs import Runs
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
 from data_collector.storage.inventory_writer import InventoryWriter
+from data_collector.storage.ledger_totals import LedgerTotals
 from data_collector.storage.rollups import Rollups
 from data_collector.storage.run_ledger import RunLedger
 from optiinfra.accounts import AccountBook
@@ -28,6 +29,7 @@ class Runtime:
     accounts: AccountBook
     directory: Directory
     ledger: RunLedger
+    totals: LedgerTotals
     rollups: Rollups
     runs: Runs
 
@@ -58,6 +60,7 @@ def build_runtime(settings: Settings, store: Store) -> Runtime:
         accounts=AccountBook(settings.accounts, options_model),
         directory=Directory(store),
         ledger=ledger,
+        totals=LedgerTotals(store, interval=settings.collect_interval),
         rollups=Rollups(store, retention=settings.retention),
         runs=Runs(
             ledger=ledger,

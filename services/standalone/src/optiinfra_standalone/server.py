@@ -10,10 +10,11 @@ import httpx
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from data_collector import tasks, telemetry
+from data_collector import tasks
 from data_collector.api.collection_routes import create_router
-from data_collector.celery_app import InProcess
+from data_collector.celery_app import InProcess, waiting_tasks
 from data_collector.runtime import Runtime, build_runtime, use_runtime
+from data_collector.telemetry import collector_registry
 from optiinfra.collector_client import CollectorClient
 from optiinfra.errors import ConfigError
 from optiinfra.settings import Settings
@@ -88,7 +89,7 @@ def create_app(runtime: Runtime, lifespan: Lifespan | None = None) -> Service:
         readiness={"store": runtime.store.ping, "accounts": runtime.accounts.check},
         directory=runtime.directory,
         lifespan=lifespan,
-        measures=[telemetry.REGISTRY],
+        measures=[collector_registry(runtime, waiting_tasks)],
     )
     itself.app = app
     return app

@@ -89,8 +89,24 @@ class RunList(BaseModel):
     end: datetime
 
 
+class Bill(BaseModel):
+    """What a provider was asked in one UTC month."""
+
+    month: str = Field(pattern=r"^\d{4}-\d{2}$", examples=["2026-11"])
+    api_calls: int = Field(description="requests made to the provider")
+    throttles: int = Field(description="answers that asked to slow down")
+    estimated_price_usd: float
+
+
+class AccountUsage(BaseModel):
+    """This month's bill so far and last month's."""
+
+    this_month: Bill
+    last_month: Bill
+
+
 class AccountView(BaseModel):
-    """An account as configured, without its secrets, and its newest finished runs."""
+    """An account as configured, without its secrets, its newest finished runs and its bill."""
 
     account_id: str
     provider: str
@@ -100,6 +116,7 @@ class AccountView(BaseModel):
     )
     endpoints: dict[str, str]
     last_runs: dict[Kind, RunSummary]
+    usage: dict[Kind, AccountUsage] = Field(description="by kind, each that the provider offers")
 
 
 class AccountList(BaseModel):
@@ -107,3 +124,4 @@ class AccountList(BaseModel):
 
     customer_id: str
     data: list[AccountView]
+    next_cursor: None = Field(description="always null: there is one page")

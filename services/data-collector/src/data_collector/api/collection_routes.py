@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -11,8 +11,10 @@ from fastapi.responses import JSONResponse
 from data_collector.api.answers import AccountList, RunDetail, RunList
 from data_collector.api.queries import CollectionRequest, CollectionsQuery
 from data_collector.runtime import Runtime
+from data_collector.storage.ledger_totals import AccountKind, LedgerTotals, Usage
 from data_collector.tasks import start_runs
-from optiinfra.domain import Window, iso
+from optiinfra.accounts import Account
+from optiinfra.domain import Kind, Window, iso
 from optiinfra.provider import load_provider
 from optiinfra.web.auth import CurrentAccess, Role
 from optiinfra.web.paging import Cursor, decode_cursor, encode_cursor, question
@@ -97,6 +99,7 @@ def create_router(runtime: Runtime) -> APIRouter:
     def accounts(customer_id: str) -> JSONResponse:
         """What is configured, without secrets, and what came of it last."""
         last_runs = runtime.ledger.last_runs(customer_id)
+        usage = _Usage(runtime.totals, customer_id)
         return JSONResponse(
             {
                 "customer_id": customer_id,
@@ -108,13 +111,50 @@ def create_router(runtime: Runtime) -> APIRouter:
                         "credentials": {k: str(v) for k, v in account.credentials.items()},
                         "endpoints": dict(account.endpoints),
                         "last_runs": _of_account(last_runs, account.provider, account.account_id),
+                        "usage": usage.of_account(account),
                     }
                     for account in runtime.accounts.find(customer_id)
                 ],
+                "next_cursor": None,
             }
         )
 
     return router
+
+
+class _Usage:
+    """The bills of a customer's accounts for this UTC month and the last one."""
+
+    def __init__(self, totals: LedgerTotals, customer_id: str) -> None:
+        this_month = datetime.now(UTC).date().replace(day=1)
+        last_month = (this_month - timedelta(days=1)).replace(day=1)
+        self._months = {
+            name: (f"{month:%Y-%m}", totals.usage(month, customer_id))
+            for name, month in (("this_month", this_month), ("last_month", last_month))
+        }
+
+    def of_account(self, account: Account) -> dict[str, Any]:
+        """Its bills by kind, as the API shows them."""
+        return {
+            kind: {
+                name: _bill(month, used.get(_account_kind(account, kind)))
+                for name, (month, used) in self._months.items()
+            }
+            for kind in sorted(load_provider(account.provider).kinds)
+        }
+
+
+def _account_kind(account: Account, kind: Kind) -> AccountKind:
+    return AccountKind(account.customer_id, account.provider, account.account_id, kind)
+
+
+def _bill(month: str, used: Usage | None) -> dict[str, Any]:
+    return {
+        "month": month,
+        "api_calls": sum(used.api_calls.values()) if used else 0,
+        "throttles": used.throttles if used else 0,
+        "estimated_price_usd": round(used.price_usd, 6) if used else 0.0,
+    }
 
 
 def _requested(body: CollectionRequest) -> Window | None:

@@ -41,7 +41,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one scope and one window. `price_usd` is an estimate."""
+    """What came of one scope and one window. `price_usd` is an estimate.
+
+    `throttles` counts the answers that asked to slow down. `incomplete_since` and
+    `completed_at` are those of `Standing`, with this outcome counted in.
+    """
 
     scope: str
     status: ScopeStatus
@@ -53,9 +57,26 @@ class Outcome:
     rows: int = 0
     dropped: Mapping[DropReason, int] = field(default_factory=dict)
     api_calls: Mapping[str, int] = field(default_factory=dict)
+    throttles: int = 0
     price_usd: float = 0.0
     error_class: str = ""
     error: str = ""
+    incomplete_since: datetime | None = None
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a scope stands after its outcomes so far; None for what has never been.
+
+    `collected_until` is up to when it is collected without a hole. `completed_at` is when its
+    last complete attempt ended, and `incomplete_since` when the first one began that was not
+    complete after that.
+    """
+
+    collected_until: datetime | None = None
+    incomplete_since: datetime | None = None
+    completed_at: datetime | None = None
 
 
 def new_run(account: Account, kind: Kind, trigger: str, requested: Window | None) -> Run:
@@ -143,9 +164,12 @@ class RunLedger:
                     outcome.window_end,
                     outcome.status,
                     outcome.collected_until or _EPOCH,
+                    outcome.incomplete_since or _EPOCH,
+                    outcome.completed_at or _EPOCH,
                     outcome.rows,
                     {str(reason): count for reason, count in outcome.dropped.items()},
                     dict(outcome.api_calls),
+                    outcome.throttles,
                     outcome.price_usd,
                     outcome.error_class,
                     outcome.error,
@@ -155,10 +179,11 @@ class RunLedger:
             ],
         )
 
-    def watermark(self, run: Run, scope: str) -> datetime | None:
-        """Up to when the scope is collected without a hole; None before its first success."""
+    def standing(self, run: Run, scope: str) -> Standing:
+        """How the scope stands before the run's next outcome."""
         rows = self._store.query(
-            "SELECT max(collected_until) FROM collection_outcomes "
+            "SELECT max(collected_until), argMax(incomplete_since, finished_at), "
+            "maxIf(finished_at, status = 'ok') FROM collection_outcomes "
             "WHERE customer_id = {customer:String} AND provider = {provider:String} "
             "AND kind = {kind:String} AND scope = {scope:String}",
             {
@@ -168,8 +193,7 @@ class RunLedger:
                 "scope": scope,
             },
         )
-        until: datetime = rows[0][0]
-        return until if until > _EPOCH else None
+        return Standing(*(moment if moment > _EPOCH else None for moment in rows[0]))
 
     def status_of_scopes(self, run: Run) -> set[ScopeStatus]:
         """Every status that an outcome of the run has."""
@@ -320,9 +344,12 @@ _OUTCOME_COLUMNS = [
     "window_end",
     "status",
     "collected_until",
+    "incomplete_since",
+    "completed_at",
     "rows",
     "dropped",
     "api_calls",
+    "throttles",
     "price_usd",
     "error_class",
     "error",
