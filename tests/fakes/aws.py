@@ -152,7 +152,10 @@ class Owned:
 
 
 class FakeAws:
-    """Use as a context manager; `url` is the endpoint of every service."""
+    """Use as a context manager; `url` is the endpoint of every service.
+
+    `held_back` are seconds by which all samples of a namespace come later than others.
+    """
 
     def __init__(
         self,
@@ -160,6 +163,7 @@ class FakeAws:
         seed: int = 0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         late_rate: float = 0.05,
+        held_back: Mapping[str, int] | None = None,
         series: Mapping[str, Sequence[NDArray[np.float64]]] | None = None,
     ) -> None:
         self.clock = clock
@@ -167,6 +171,7 @@ class FakeAws:
         self.requests: Counter[str] = Counter()
         self.resources: dict[str, Owned] = {}
         self._seed, self._late_rate, self._series = seed, late_rate, series or {}
+        self._held_back = held_back or {}
         self._luck = random.Random(seed)
         self._lock = threading.Lock()
         self._metrics: dict[tuple[str, str, str, Dimensions], Metric] = {}
@@ -390,7 +395,7 @@ class FakeAws:
         wait = SOONEST + (USUAL - SOONEST) * _uniform(salt + "wait", times)
         late = _uniform(salt + "late", times) < self._late_rate
         wait = np.where(late, USUAL + (LATE - USUAL) * _uniform(salt + "by", times), wait)
-        seen = times + step + wait <= at
+        seen = times + step + wait + self._held_back.get(metric.namespace, 0) <= at
         if metric.name in SPARSE:
             seen &= share > 0.3
         alive = np.zeros(len(times), dtype=bool)

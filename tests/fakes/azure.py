@@ -60,6 +60,7 @@ _MACHINES = {
 class Emitted:
     """How the fake tells a canonical quantity through one of Azure's metrics.
 
+    Values lie between 0 and `top`, those that are `steady` at it but for a rare minute.
     `encode` turns canonical values, one per minute, into what Azure would count in that
     minute, given the resource's body; `split` is the dimension that the metric is told by.
     """
@@ -70,6 +71,7 @@ class Emitted:
     encode: Callable[[Floats, Body], Floats] = lambda values, _: values
     split: tuple[str, str] | None = None
     minutes_only: bool = False
+    steady: bool = False
 
 
 def _per_minute(values: Floats, _: Body) -> Floats:
@@ -98,7 +100,7 @@ EMITTED: Mapping[str, Sequence[Emitted]] = {
         Emitted("disk_write_ops_per_sec", "Disk Write Operations/Sec", 2000),
         Emitted("network_in_bytes_per_sec", "Network In Total", 1e8, _per_minute),
         Emitted("network_out_bytes_per_sec", "Network Out Total", 1e8, _per_minute),
-        Emitted("availability", "VmAvailabilityMetric", 100, _ratio),
+        Emitted("availability", "VmAvailabilityMetric", 100, _ratio, steady=True),
     ),
     DISK.lower(): (
         Emitted("disk_read_bytes_per_sec", "Composite Disk Read Bytes/sec", 5e7),
@@ -112,7 +114,7 @@ EMITTED: Mapping[str, Sequence[Emitted]] = {
         Emitted("db_connections", "sessions_count", 300),
         Emitted("storage_free_bytes", "storage", 2e11, _used),
         Emitted("storage_utilization", "storage_percent", 100),
-        Emitted("availability", "availability", 100, minutes_only=True),
+        Emitted("availability", "availability", 100, minutes_only=True, steady=True),
     ),
     POSTGRESQL.lower(): (
         Emitted("cpu_utilization", "cpu_percent", 100),
@@ -126,11 +128,11 @@ EMITTED: Mapping[str, Sequence[Emitted]] = {
         Emitted("disk_write_bytes_per_sec", "write_throughput", 5e7),
         Emitted("network_in_bytes_per_sec", "network_bytes_ingress", 1e8, _per_minute),
         Emitted("network_out_bytes_per_sec", "network_bytes_egress", 1e8, _per_minute),
-        Emitted("availability", "is_db_alive", 100, _ratio),
+        Emitted("availability", "is_db_alive", 100, _ratio, steady=True),
     ),
     BALANCER.lower(): (
         Emitted("lb_requests_per_sec", "SYNCount", 500, _per_minute),
-        Emitted("availability", "VipAvailability", 100),
+        Emitted("availability", "VipAvailability", 100, steady=True),
         Emitted("network_in_bytes_per_sec", "ByteCount", 1e8, _per_minute, ("Direction", "In")),
         Emitted("network_out_bytes_per_sec", "ByteCount", 1e8, _per_minute, ("Direction", "Out")),
     ),
@@ -141,7 +143,7 @@ EMITTED: Mapping[str, Sequence[Emitted]] = {
         Emitted("network_in_bytes_per_sec", "BytesReceived", 1e8, _per_minute),
         Emitted("network_out_bytes_per_sec", "BytesSent", 1e8, _per_minute),
         Emitted("lb_active_connections", "CurrentConnections", 5000),
-        Emitted("lb_healthy_hosts", "HealthyHostCount", 10),
+        Emitted("lb_healthy_hosts", "HealthyHostCount", 10, steady=True),
         Emitted("lb_5xx_per_sec", "ResponseStatus", 5, _per_minute, ("HttpStatusGroup", "5xx")),
     ),
     CLUSTER.lower(): (
@@ -340,7 +342,7 @@ class AzureFake:
     """A running fake; use it as a context manager. Bound to a free port of loopback.
 
     `series` are recorded curves of any scale that the resources replay, bucket by bucket; without
-    any, values are noise.
+    any, values are noise. `held_back` are seconds by which a type's points come later.
     """
 
     def __init__(
@@ -351,6 +353,7 @@ class AzureFake:
         clock: Callable[[], datetime] = _utc_now,
         faults: Faults | None = None,
         series: Sequence[Floats] = (),
+        held_back: Mapping[str, int] | None = None,
         page_rows: int = 1000,
         subscription: str = SUBSCRIPTION,
         port: int = 0,
@@ -365,6 +368,7 @@ class AzureFake:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._series = [_normalised(one) for one in series]
+        self._held_back = held_back or {}
         self._server = _Server(("127.0.0.1", port), self)
 
     @property
@@ -420,10 +424,15 @@ class AzureFake:
         name = f"{resource_id}/{emitted.canonical}"
         minutes = times[:, None] + np.arange(0, step, 60, dtype=np.int64)
         slots = minutes // SLOT * SLOT
-        values = emitted.top * self._level(name, minutes)
-        settled = slots + SLOT + SETTLING <= now
-        values = np.where(settled, values, values / 2)  # a sum still being added up is too low
-        published = self._publication(name, slots) <= now
+        if emitted.steady:
+            values = np.where(_uniform(self._seed, name, minutes) < 0.002, 0.9, 1.0) * emitted.top
+        else:
+            values = emitted.top * self._level(name, minutes)
+        held_back = self._held_back.get(body["type"], 0)
+        if emitted.encode is _per_minute:  # a sum is too low while it is still being added up
+            settled = slots + SLOT + SETTLING + held_back <= now
+            values = np.where(settled, values, 0.97 * values)
+        published = self._publication(name, slots) + held_back <= now
         return np.where(published & _active(body), values, np.nan)
 
     def _level(self, name: str, minutes: Ints) -> Floats:

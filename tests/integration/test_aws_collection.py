@@ -115,6 +115,35 @@ def test_the_store_holds_each_point_once_through_faults_late_points_and_an_outag
     assert regions == set(REGIONS)
 
 
+def test_a_metrics_own_delay_decides_what_is_settled_and_how_far_back_is_read(store, clock):
+    """Databases whose every sample comes 70 minutes late, beside instances."""
+    with FakeAws(clock=clock, held_back={"AWS/RDS": 70 * 60}) as fake:
+        fake.instances(1)
+        fake.instances(1, detailed=True)
+        fake.database("orders")
+        kind = collector(store, fake, clock, settling_minutes={"rds": 100})
+        began = clock.now
+        for _ in range(3):
+            kind.collect(Kind.PERFORMANCE)
+            clock.forward(40 * MINUTE)
+        kind.collect(Kind.PERFORMANCE)
+        window = window_since(began, clock)
+        stored = measured(kind.stored_points(), fake)
+        owed = {key: value for key, value in stored.items() if key[2] >= window.start.timestamp()}
+        assert_equal(owed, fake.truth(window.start, window.end))
+    rows = store.query(
+        "SELECT resource_id, max(toUnixTimestamp(timestamp)) FROM performance_metrics FINAL "
+        "WHERE settled AND metric_name = 'cpu_utilization' GROUP BY resource_id"
+    )
+    newest = dict(rows)
+    resources = fake.resources
+    basic, detailed, database = (newest[one] for one in resources)
+    bucket_ends = int(floor_time(clock.now, PERIOD).timestamp())
+    assert [bucket_ends - at for at in (basic, detailed, database)] == [
+        (minutes + 5) * 60 for minutes in (15, 10, 100)
+    ]
+
+
 def test_what_moto_answers_itself_is_stored(store, fake, clock):
     """PutMetricData into moto, without the fleet's samples."""
     (instance,) = fake.instances(1)

@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import stamina
-from fakes.azure import NETWORK, SUBSCRIPTION, VM, AzureFake, Faults, fleet, resource
+from fakes.azure import NETWORK, SQL, SUBSCRIPTION, VM, AzureFake, Faults, fleet, resource
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.collector import Clock, Points, TestCollector
@@ -113,6 +113,32 @@ def test_every_point_once_under_throttling_drops_late_points_and_an_outage(
         truth = fake.truth(floor_time(began - 24 * HOUR, PERIOD), end, step=step)
     assert_same(azure.stored_points(), truth)
     assert fake.requests["metrics"] > 0
+
+
+def test_a_types_own_delay_decides_what_is_settled_and_how_far_back_is_read(
+    store: Store,
+) -> None:
+    """Databases whose every point comes 70 minutes late, beside machines."""
+    clock = Clock()
+    began = clock.now
+    bodies = fleet(2, types=[VM, SQL], regions=["eastus"])
+    with AzureFake(bodies, clock=clock, held_back={SQL: 70 * 60}) as fake:
+        azure = collector(store, fake, clock, settling_minutes={"sql_databases": 110})
+        for _ in range(3):
+            assert collected(azure) == {ScopeStatus.OK}
+            clock.forward(40 * MINUTE)
+        assert collected(azure) == {ScopeStatus.OK}
+        start = floor_time(began - 24 * HOUR, PERIOD)
+        truth = fake.truth(start, floor_time(clock.now - 3 * MINUTE, PERIOD))
+        stored = azure.stored_points()
+        assert_same({k: v for k, v in stored.items() if k[2] >= start.timestamp()}, truth)
+    rows = store.query(
+        "SELECT metric_type, max(toUnixTimestamp(timestamp)) FROM performance_metrics FINAL "
+        "WHERE settled AND metric_name = 'cpu_utilization' GROUP BY metric_type"
+    )
+    now = int(floor_time(clock.now, PERIOD).timestamp())
+    newest = {kind: now - at for kind, at in rows}
+    assert newest == {"compute_instance": (15 + 5) * 60, "database": (110 + 5) * 60}
 
 
 def test_the_inventory_is_what_the_fake_holds(store: Store) -> None:

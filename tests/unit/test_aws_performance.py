@@ -122,6 +122,26 @@ def test_units(of, native, answered, canonical):
     assert found == {metric: [pytest.approx(value)] for metric, value in canonical.items()}
 
 
+@pytest.mark.parametrize(
+    ("of", "native", "minutes"),
+    [
+        (target(period=300), "CPUUtilization", 15),
+        (target(period=60), "CPUUtilization", 10),
+        (target(period=300), "StatusCheckFailed", 10),  # each minute, whatever is paid for
+        (target("volume"), "VolumeReadBytes", 10),
+        (target("database"), "CPUUtilization", 90),
+        (target("network"), "NewFlowCount", 10),
+        (target("cluster"), "node_cpu_utilization", 15),
+    ],
+)
+def test_a_point_settles_as_its_own_metric_does(of, native, minutes):
+    measure = measures(of, settling_minutes={"rds": 90}, container_insights=True)[native]
+    found = normalise(measure, [result(1.0)])
+    assert {one.settling for one in found if isinstance(one, Series)} == {
+        timedelta(minutes=minutes)
+    }
+
+
 @given(st.integers(1, 10**12), st.sampled_from([60, 300]))
 def test_a_rate_is_the_sum_over_the_period_that_was_asked_for(total, period):
     measure = measures(target(period=period), period=60)["NetworkIn"]

@@ -34,8 +34,8 @@ from data_collector.collectors.azure.metrics import (
     Query,
     queries,
 )
+from data_collector.collectors.azure.options import AzureOptions, Settling
 from data_collector.collectors.azure.performance import Target
-from data_collector.collectors.azure.session import AzureOptions
 from optiinfra.catalog import METRICS
 from optiinfra.domain import Gap, GapReason, Series, Window
 from optiinfra.errors import ThrottledError, TransientError
@@ -46,6 +46,7 @@ WINDOW = Window(START, START + 3 * FIVE)
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
 VM_ID = f"/subscriptions/{SUBSCRIPTION}/resourcegroups/g/providers/{VIRTUAL_MACHINES.name}/web"
 OPTIONS = AzureOptions(subscription_id=SUBSCRIPTION)
+BY_MINUTE = AzureOptions(subscription_id=SUBSCRIPTION, granularity="PT1M")
 CODE_POINTS = "abcXYZ-09_"
 
 
@@ -85,14 +86,13 @@ def read(
     namespace: Namespace = VIRTUAL_MACHINES,
     *,
     of: Target | None = None,
-    scale: float = 100.0,
-    period: timedelta = FIVE,
+    options: AzureOptions = OPTIONS,
 ) -> Series | Gap:
     """What becomes of one canonical metric."""
     of = of or target(namespace)
-    for query in plan(namespace, granularity=period):
+    for query in plan(namespace, granularity=options.bucket):
         if canonical in {row.canonical for row in query.metrics}:
-            found = performance.normalise(values, query, [of], WINDOW, period, scale)
+            found = performance.normalise(values, query, [of], WINDOW, options)
             return next(
                 item
                 for item in found
@@ -189,16 +189,43 @@ def test_units(
 
 def test_a_sum_is_divided_by_the_period_that_was_asked_for() -> None:
     values = answer(metric("Network In Total", point(5, total=600.0)))
-    found = read(values, "network_in_bytes_per_sec", period=ONE)
+    found = read(values, "network_in_bytes_per_sec", options=BY_MINUTE)
     assert isinstance(found, Series)
     assert found.values.tolist() == [10.0]
 
 
 def test_the_scale_of_a_machines_availability_is_an_option() -> None:
     values = answer(metric("VmAvailabilityMetric", point(0, average=100.0)))
-    found = read(values, "availability", scale=1.0)
+    percent = AzureOptions(subscription_id=SUBSCRIPTION, vm_availability_scale=1.0)
+    found = read(values, "availability", options=percent)
     assert isinstance(found, Series)
     assert found.values.tolist() == [100.0]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "canonical", "native", "minutes"),
+    [
+        (VIRTUAL_MACHINES, "cpu_utilization", "Percentage CPU", 15),
+        (SQL_DATABASES, "cpu_utilization", "cpu_percent", 90),
+        (KUBERNETES_CLUSTERS, "k8s_node_cpu_utilization", "node_cpu_usage_percentage", 30),
+    ],
+)
+def test_a_point_settles_as_its_own_type_of_resource_does(
+    namespace: Namespace, canonical: str, native: str, minutes: int
+) -> None:
+    options = AzureOptions(
+        subscription_id=SUBSCRIPTION, settling_minutes=Settling(sql_databases=90)
+    )
+    values = answer(
+        metric(native, point(0, average=1.0)), resource_id=target(namespace).resource_id
+    )
+    found = read(values, canonical, namespace, options=options)
+    assert isinstance(found, Series)
+    assert found.settling == timedelta(minutes=minutes)
+
+
+def test_every_namespace_has_its_settling() -> None:
+    assert {one.settles_as for one in NAMESPACES} == set(Settling.model_fields)
 
 
 def test_free_space_is_what_the_maximum_size_leaves() -> None:
@@ -296,7 +323,7 @@ def test_an_answer_finds_its_resource_whatever_the_case_and_the_order(
     query = plan(VIRTUAL_MACHINES)[0]
     found = {
         item.resource_id: item.values.tolist()
-        for item in performance.normalise(values, query, targets, WINDOW, FIVE)
+        for item in performance.normalise(values, query, targets, WINDOW, OPTIONS)
         if isinstance(item, Series)
     }
     assert found == {one.resource_id: [float(n)] for n, one in enumerate(targets)}
@@ -366,11 +393,11 @@ def test_a_stopped_machine_is_one_gap_and_its_last_points_are_kept() -> None:
     stopped = target(idle="it is stopped")
     query = plan(VIRTUAL_MACHINES)[0]
     silent = [metric(name, point(0)) for name in query.names]
-    assert list(performance.normalise(answer(*silent), query, [stopped], WINDOW, FIVE)) == [
+    assert list(performance.normalise(answer(*silent), query, [stopped], WINDOW, OPTIONS)) == [
         Gap(GapReason.STOPPED, "it is stopped", VM_ID)
     ]
     silent[0] = metric("Percentage CPU", point(0, average=3.0))
-    found = list(performance.normalise(answer(*silent), query, [stopped], WINDOW, FIVE))
+    found = list(performance.normalise(answer(*silent), query, [stopped], WINDOW, OPTIONS))
     assert sum(isinstance(item, Series) for item in found) == 1
 
 

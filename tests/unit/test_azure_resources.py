@@ -19,6 +19,7 @@ from fakes.azure import (
     NETWORK,
     POSTGRESQL,
     SQL,
+    SUBSCRIPTION,
     VM,
     Body,
     project,
@@ -34,6 +35,7 @@ from data_collector.collectors.azure.metrics import (
     Query,
     queries,
 )
+from data_collector.collectors.azure.options import AzureOptions
 from data_collector.collectors.azure.performance import Target
 from data_collector.collectors.azure.resources import (
     GIB,
@@ -330,7 +332,8 @@ def read_recorded(answer: Any, query: Query, name: str, window: Window) -> list[
     """A recorded answer of the one-resource API, which has the same metrics in it."""
     resource_id = answer["value"][0]["id"].lower().partition("/providers/microsoft.insights/")[0]
     of = Target(resource_id, name, query.namespace, answer["resourceregion"])
-    return list(performance.normalise([answer], query, [of], window, query.granularity))
+    options = AzureOptions(subscription_id=SUBSCRIPTION)
+    return list(performance.normalise([answer], query, [of], window, options))
 
 
 def window(start: str, days: int) -> Window:

@@ -122,7 +122,8 @@ class Recipe:
     """Sources added up, and the canonical metrics they become.
 
     `steady`: published in every bucket while the resource works, so that none at all means
-    not yet. `by_group`: asked once per backend group. `floor`: the finest bucket in seconds.
+    not yet. `by_group`: asked once per backend group. `by_minute`: published each minute
+    whatever monitoring the resource has. `floor`: the finest bucket in seconds.
     """
 
     namespace: str
@@ -131,7 +132,14 @@ class Recipe:
     outputs: tuple[Output, ...]
     steady: bool = False
     by_group: bool = False
+    by_minute: bool = False
     floor: int = 60
+
+    def settles_as(self, target: Target) -> str:
+        """The option that says when it settles."""
+        kind = _SETTLES_AS[self.namespace]
+        basic = kind == "ec2" and target.period > 60 and not self.by_minute
+        return "ec2_basic" if basic else kind
 
 
 _SUM_NOTE = "Sum / period"
@@ -165,6 +173,19 @@ def _instance_disk(canonical: str, what: str) -> Recipe:
 _EC2, _EBS, _RDS = "AWS/EC2", "AWS/EBS", "AWS/RDS"
 _ALB, _NLB, _EKS = "AWS/ApplicationELB", "AWS/NetworkELB", "ContainerInsights"
 
+AGENT_NAMESPACE = "CWAgent"
+
+#: The option that says when a namespace's points settle.
+_SETTLES_AS: Mapping[str, str] = {
+    _EC2: "ec2",
+    _EBS: "ebs",
+    _RDS: "rds",
+    _ALB: "elb",
+    _NLB: "elb",
+    _EKS: "container_insights",
+    AGENT_NAMESPACE: "agent",
+}
+
 _HEALTHY_NOTE = "Average per target group, added up"
 
 #: What is asked for, by the family that a target belongs to.
@@ -189,6 +210,7 @@ RECIPES: Mapping[str, tuple[Recipe, ...]] = {
                 Output("uptime", since_launch, "bucket end - LaunchTime, where checks ran"),
             ),
             steady=True,
+            by_minute=True,
         ),
     ),
     "volume": (
@@ -272,8 +294,6 @@ CLUSTER_RECIPES = (
     _average(_EKS, "node_cpu_utilization", "k8s_node_cpu_utilization"),
     _average(_EKS, "node_memory_utilization", "k8s_node_memory_utilization"),
 )
-
-AGENT_NAMESPACE = "CWAgent"
 
 
 def hundred_less(times: Times, values: Values, target: Target, period: int) -> Values | None:

@@ -183,4 +183,5 @@ def _series(measure: Measure, output: Output, times: Times, values: Values) -> S
         timestamps=times,
         values=values,
         metadata={"statistic": measure.recipe.statistic.lower(), "period_seconds": measure.period},
+        settling=measure.settling,
     )

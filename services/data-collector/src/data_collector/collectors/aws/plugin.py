@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 from pydantic import BaseModel
 
@@ -29,10 +30,10 @@ from optiinfra.errors import (
 )
 from optiinfra.provider import Check, Timing
 
-#: CloudWatch publishes most buckets within five minutes of their end and goes on adding to
-#: them for some more (UNCONFIRMED: AWS promises nothing). Reading
-#: again costs nothing, since AWS bills by the metric and not by the point. Buckets of five
-#: minutes are kept for 63 days. A chunk of twelve hours is answered in one page.
+#: CloudWatch publishes most buckets within five minutes of their end; the account's options say
+#: when each namespace's have settled. What settles sooner is read again all the same: that costs
+#: nothing, since AWS bills by the metric and not by the point. Buckets of five minutes are kept
+#: for 63 days. A chunk of twelve hours is answered in one page.
 TIMING = Timing(
     period=timedelta(minutes=5),
     delay=timedelta(minutes=5),
@@ -86,6 +87,7 @@ class AwsProvider:
     ) -> Iterator[Series | Gap]:
         """Every metric of every resource of the region."""
         region, options = scope.attributes["region"], options_of(account)
+        window = _reaching_back(window, options)
         listings: dict[str, Listing] = {}
         yield from self._list(account, region, listings)
         for listing in listings.values():
@@ -141,6 +143,12 @@ class AwsProvider:
 
     def _agent_finds(self, account: Account, region: str) -> AgentFinds:
         return agent_finds(self.inventory.agent_metrics(account, region))
+
+
+def _reaching_back(window: Window, options: AwsOptions) -> Window:
+    """The window; where something settles later than the planner knows, from earlier on."""
+    late = max(options.settling_minutes.longest - TIMING.settling, timedelta())
+    return Window(window.start - ceil(late / TIMING.period) * TIMING.period, window.end)
 
 
 def _reason(error: OptiInfraError) -> GapReason:

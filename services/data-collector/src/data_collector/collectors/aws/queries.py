@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from urllib.parse import quote
 
 from data_collector.collectors.aws.inventory import Listing
@@ -28,12 +29,16 @@ MOST_BYTES = 600_000
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The queries that one recipe takes for one resource: (metric name, dimensions) each."""
+    """The queries that one recipe takes for one resource: (metric name, dimensions) each.
+
+    `period` is the bucket in seconds, `settling` how long after its end it may still change.
+    """
 
     recipe: Recipe
     target: Target
     parts: tuple[tuple[str, Dimensions], ...]
     period: int
+    settling: timedelta
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -90,14 +95,17 @@ def plan(
 
     `floor` is the finest bucket in seconds that AWS still has for the window.
     """
-    finest = max(options.period, floor)
+    finest, settling = max(options.period, floor), options.settling_minutes
     for recipe in _recipes(target, options):
         if not _names(recipe, target):
             yield from _unsupported(recipe, target)
         elif parts := _parts(recipe, target):
-            yield Measure(recipe, target, parts, max(finest, target.period, recipe.floor))
+            period = max(finest, target.period, recipe.floor)
+            settles = settling.of(recipe.settles_as(target))
+            yield Measure(recipe, target, parts, period, settles)
     for recipe, name, dimensions in agent.get(target.resource_id, ()):
-        yield Measure(recipe, target, ((name, dimensions),), finest)
+        settles = settling.of(recipe.settles_as(target))
+        yield Measure(recipe, target, ((name, dimensions),), finest, settles)
     yield from _without_agent(target, options, agent)
 
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from data_collector.collectors.azure import performance
 from data_collector.collectors.azure.errors import RefusedError
 from data_collector.collectors.azure.metrics import NAMESPACES, Query, queries
+from data_collector.collectors.azure.options import AzureOptions
 from data_collector.collectors.azure.performance import Target
-from data_collector.collectors.azure.session import AzureOptions
 from optiinfra.domain import Gap, GapReason, Series, Window
 from optiinfra.errors import ThrottledError, TransientError
 
@@ -110,14 +110,7 @@ class RegionReader:
             return
         self._failed_in_a_row = 0
         self._answers += 1
-        yield from performance.normalise(
-            values,
-            query,
-            batch,
-            self.window,
-            self.options.bucket,
-            self.options.vm_availability_scale,
-        )
+        yield from performance.normalise(values, query, batch, self.window, self.options)
 
     def _failed(
         self, error: TransientError, query: Query, batch: Sequence[Target]

@@ -61,10 +61,12 @@ class AzureMetric:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """An Azure resource type with metrics; `name` is in lower case."""
+    """An Azure resource type with metrics; `name` is in lower case, and `settles_as` names the
+    option that says when its points settle."""
 
     name: str
     resource_type: ResourceType
+    settles_as: str
     metrics: tuple[AzureMetric, ...]
 
 
@@ -120,6 +122,7 @@ _RATE, _PERCENT, _REST = Conversion.PER_SECOND, Conversion.PERCENT, Conversion.R
 VIRTUAL_MACHINES = Namespace(
     "microsoft.compute/virtualmachines",
     ResourceType.COMPUTE_INSTANCE,
+    "virtual_machines",
     (
         AzureMetric("cpu_utilization", "Percentage CPU"),
         AzureMetric("memory_utilization", "Available Memory Percentage", conversion=_REST),
@@ -135,6 +138,7 @@ VIRTUAL_MACHINES = Namespace(
 DISKS = Namespace(
     "microsoft.compute/disks",
     ResourceType.STORAGE_VOLUME,
+    "disks",
     (
         AzureMetric("disk_read_bytes_per_sec", "Composite Disk Read Bytes/sec"),
         AzureMetric("disk_write_bytes_per_sec", "Composite Disk Write Bytes/sec"),
@@ -145,6 +149,7 @@ DISKS = Namespace(
 SQL_DATABASES = Namespace(
     "microsoft.sql/servers/databases",
     ResourceType.DATABASE,
+    "sql_databases",
     (
         AzureMetric("cpu_utilization", "cpu_percent"),
         AzureMetric("memory_utilization", "sql_instance_memory_percent"),
@@ -157,6 +162,7 @@ SQL_DATABASES = Namespace(
 POSTGRESQL_SERVERS = Namespace(
     "microsoft.dbforpostgresql/flexibleservers",
     ResourceType.DATABASE,
+    "postgresql_servers",
     (
         AzureMetric("cpu_utilization", "cpu_percent"),
         AzureMetric("memory_utilization", "memory_percent"),
@@ -176,6 +182,7 @@ POSTGRESQL_SERVERS = Namespace(
 LOAD_BALANCERS = Namespace(
     "microsoft.network/loadbalancers",
     ResourceType.LOAD_BALANCER,
+    "load_balancers",
     (
         AzureMetric("lb_requests_per_sec", "SYNCount", _TOTAL, _RATE),
         AzureMetric("availability", "VipAvailability"),
@@ -190,6 +197,7 @@ LOAD_BALANCERS = Namespace(
 APPLICATION_GATEWAYS = Namespace(
     "microsoft.network/applicationgateways",
     ResourceType.LOAD_BALANCER,
+    "application_gateways",
     (
         AzureMetric("lb_requests_per_sec", "TotalRequests", _TOTAL, _RATE),
         AzureMetric("response_time", "ApplicationGatewayTotalTime"),
@@ -206,6 +214,7 @@ APPLICATION_GATEWAYS = Namespace(
 KUBERNETES_CLUSTERS = Namespace(
     "microsoft.containerservice/managedclusters",
     ResourceType.KUBERNETES_CLUSTER,
+    "kubernetes_clusters",
     (
         AzureMetric("k8s_node_cpu_utilization", "node_cpu_usage_percentage"),
         AzureMetric("k8s_node_memory_utilization", "node_memory_working_set_percentage"),

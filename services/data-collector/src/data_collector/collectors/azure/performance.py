@@ -17,6 +17,7 @@ from data_collector.collectors.azure.metrics import (
     Conversion,
     Query,
 )
+from data_collector.collectors.azure.options import AzureOptions
 from optiinfra.domain import Gap, GapReason, Series, Window, epoch_seconds
 
 Times = NDArray[np.int64]
@@ -24,7 +25,7 @@ Values = NDArray[np.float64]
 
 #: What follows the resource's id in the id of its metric.
 _METRIC_PART = "/providers/microsoft.insights/"
-_TYPES = {namespace.name: namespace.resource_type for namespace in NAMESPACES}
+_NAMESPACES = {namespace.name: namespace for namespace in NAMESPACES}
 #: Codes of one metric that another try may help. Any other refusal is final for the window:
 #: asking again for ever would hold up everything that comes after it.
 _THROTTLED = frozenset({"throttled", "toomanyrequests"})
@@ -54,14 +55,12 @@ def normalise(
     query: Query,
     targets: Sequence[Target],
     window: Window,
-    period: timedelta,
-    vm_availability_scale: float = 100.0,
+    options: AzureOptions,
 ) -> Iterator[Series | Gap]:
     """The series of one answer, `values` being its list with one entry per resource.
 
     Points outside the window and buckets without a value are left out. What was asked for and
-    has no point at all is a gap. `vm_availability_scale` makes a percentage of a
-    virtual machine's availability, `period` is the width of the buckets to yield.
+    has no point at all is a gap.
     """
     answers = dict(_by_resource(values, targets))
     for target in targets:
@@ -72,8 +71,7 @@ def normalise(
             )
             continue
         found = [
-            _metric(answer, metric, target, query, window, period, vm_availability_scale)
-            for metric in query.metrics
+            _metric(answer, metric, target, query, window, options) for metric in query.metrics
         ]
         if target.idle and not any(isinstance(item, Series) for item in found):
             yield Gap(GapReason.STOPPED, target.idle, target.resource_id)
@@ -130,8 +128,7 @@ def _metric(
     target: Target,
     query: Query,
     window: Window,
-    period: timedelta,
-    vm_availability_scale: float,
+    options: AzureOptions,
 ) -> Series | Gap:
     def gap(reason: GapReason, detail: str) -> Gap:
         return Gap(reason, detail, target.resource_id, metric.canonical)
@@ -152,17 +149,18 @@ def _metric(
     times, values = times[inside], values[inside]
     if not len(times):
         return gap(GapReason.NOT_YET_PUBLISHED, f"Azure Monitor holds no {metric.name} for it")
-    if query.granularity < period:
-        seconds = int(period.total_seconds())
+    if query.granularity < options.bucket:
+        seconds = int(options.bucket.total_seconds())
         times, values = _per_bucket(times // seconds * seconds, values, metric.aggregation)
     return Series(
         metric=metric.canonical,
         resource_id=target.resource_id,
         resource_name=target.name,
-        resource_type=_TYPES[target.namespace],
+        resource_type=_NAMESPACES[target.namespace].resource_type,
         timestamps=times,
-        values=_converted(values, metric, target, query.granularity, vm_availability_scale),
+        values=_converted(values, metric, target, query.granularity, options),
         metadata={"statistic": metric.aggregation.value},
+        settling=options.settling_minutes.of(_NAMESPACES[target.namespace].settles_as),
     )
 
 
@@ -226,7 +224,7 @@ def _converted(
     metric: AzureMetric,
     target: Target,
     granularity: timedelta,
-    vm_availability_scale: float,
+    options: AzureOptions,
 ) -> Values:
     match metric.conversion:
         case Conversion.PER_SECOND:
@@ -234,7 +232,7 @@ def _converted(
         case Conversion.PERCENT:
             return values * 100.0
         case Conversion.SCALED:
-            return values * vm_availability_scale
+            return values * options.vm_availability_scale
         case Conversion.REST:
             return 100.0 - values
         case Conversion.REMAINDER if target.capacity_bytes is not None:

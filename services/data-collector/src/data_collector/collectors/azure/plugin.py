@@ -7,26 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import ceil
 
 import structlog
 from pydantic import BaseModel
 
 from data_collector.collectors.azure import resources
 from data_collector.collectors.azure.batches import RegionReader
+from data_collector.collectors.azure.fetch import GET_BATCH, get_batch, list_rows, list_skus
 from data_collector.collectors.azure.inventory import Inventory, SizeBook, Targets
 from data_collector.collectors.azure.metrics import NAMESPACES, queries
+from data_collector.collectors.azure.options import AzureOptions, options_of
 from data_collector.collectors.azure.performance import Target
 from data_collector.collectors.azure.resources import Row, Sizes
-from data_collector.collectors.azure.session import (
-    GET_BATCH,
-    AzureOptions,
-    Session,
-    Sessions,
-    get_batch,
-    identity,
-    list_rows,
-    list_skus,
-)
+from data_collector.collectors.azure.session import Session, Sessions, identity
 from optiinfra.accounts import Account
 from optiinfra.domain import Gap, Kind, Resource, Scope, Series, Window, floor_time
 from optiinfra.errors import ContractError, CredentialError, OptiInfraError
@@ -34,9 +28,10 @@ from optiinfra.provider import Check, Timing
 
 log = structlog.get_logger()
 
-#: Azure publishes no figures: points are usually there within three minutes, and keep changing
-#: for a while. Platform metrics are kept for 93 days; the last of them are left alone. A chunk
-#: bounds the size of an answer, which has no pages.
+#: Azure publishes no figures: points are usually there within three minutes, and the account's
+#: options say when those of each type of resource have settled. Platform metrics are kept for
+#: 93 days; the last of them are left alone. A chunk bounds the size of an answer, which has no
+#: pages.
 TIMING = Timing(
     period=timedelta(minutes=5),
     delay=timedelta(minutes=3),
@@ -77,14 +72,11 @@ class AzureProvider:
         self, account: Account, scope: Scope, window: Window
     ) -> Iterator[Series | Gap]:
         """The platform metrics of one region's resources."""
-        region = scope.attributes["region"]
+        region, options = scope.attributes["region"], options_of(account)
         targets = [target for target in self._targets(account) if target.region == region]
         with self._session(account) as session:
-            reader = RegionReader(
-                partial(get_batch, session, account, region),
-                AzureOptions.model_validate(account.options),
-                window,
-            )
+            fetch = partial(get_batch, session, account, region)
+            reader = RegionReader(fetch, options, _reaching_back(window, options))
             yield from reader.read(targets)
 
     def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap]:
@@ -146,7 +138,7 @@ class AzureProvider:
 
     def _sample(self, account: Account, target: Target) -> None:
         """One call for one resource."""
-        options = AzureOptions.model_validate(account.options)
+        options = options_of(account)
         namespace = next(one for one in NAMESPACES if one.name == target.namespace)
         query = next(queries(namespace, granularity=options.bucket, names_per_call=1))
         end = floor_time(datetime.now(UTC) - TIMING.delay, TIMING.period)
@@ -176,6 +168,12 @@ class AzureProvider:
         except CredentialError:
             self.sessions.forget(account)
             raise
+
+
+def _reaching_back(window: Window, options: AzureOptions) -> Window:
+    """The window; where something settles later than the planner knows, from earlier on."""
+    late = max(options.settling_minutes.longest - TIMING.settling, timedelta())
+    return Window(window.start - ceil(late / TIMING.period) * TIMING.period, window.end)
 
 
 class _Sizes:
