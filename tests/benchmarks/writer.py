@@ -74,16 +74,16 @@ def _share(store: Store, name: str, series: Sequence[Series], rounds: int) -> Ro
     for number in range(rounds):
         # A time of collection of its own: the engine skips a block that it has seen.
         now = began + timedelta(seconds=number)
-        writer = ClickHouseWriter(store, retention=_RETENTION, now=partial(_same, now))
+        writer = ClickHouseWriter(store, retention=_RETENTION)
         rows, _ = points_table(
             _ACCOUNT,
             series,
             timing=_TIMING,
             retention=_RETENTION,
-            now=now + timedelta(days=1),  # differs from what the writer makes
+            as_of=now + timedelta(days=1),  # differs from what the writer makes
         )
         attempts: list[tuple[list[float], Callable[[], object]]] = [
-            (by_writer, _writing(writer, series)),
+            (by_writer, _writing(writer, series, now)),
             (by_engine, _inserting(store, rows)),
         ]
         for times, insert in attempts if number % 2 else reversed(attempts):
@@ -104,12 +104,10 @@ def _share(store: Store, name: str, series: Sequence[Series], rounds: int) -> Ro
     )
 
 
-def _same(moment: datetime) -> datetime:
-    return moment
-
-
-def _writing(writer: ClickHouseWriter, series: Sequence[Series]) -> Callable[[], object]:
-    return lambda: writer.write_performance_metrics(_ACCOUNT, series, timing=_TIMING)
+def _writing(
+    writer: ClickHouseWriter, series: Sequence[Series], now: datetime
+) -> Callable[[], object]:
+    return partial(writer.write_performance_metrics, _ACCOUNT, series, timing=_TIMING, as_of=now)
 
 
 def _inserting(store: Store, rows: pa.Table) -> Callable[[], object]:

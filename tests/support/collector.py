@@ -43,13 +43,13 @@ class TestCollector:
 
     def __init__(self, store: Store, provider: Provider, account: Account, clock: Clock) -> None:
         self.store = store
-        self.ledger = RunLedger(store)
+        self.ledger = RunLedger(store, now=clock)
         self.provider = provider
         self.account = account
         self.clock = clock
         self._pipeline = Pipeline(
             ledger=self.ledger,
-            writer=ClickHouseWriter(store, retention=RETENTION, now=clock),
+            writer=ClickHouseWriter(store, retention=RETENTION),
             inventory=InventoryWriter(store, now=clock),
             retention=RETENTION,
             now=clock,

@@ -42,7 +42,10 @@ def main(directory: str) -> None:
                 )
                 for number in range(100)
             ]
-            acknowledged += writer.write_performance_metrics(account, fleet, timing=TIMING).rows
+            report = writer.write_performance_metrics(
+                account, fleet, timing=TIMING, as_of=datetime.now(UTC)
+            )
+            acknowledged += report.rows
     except StoreUnavailableError as error:
         print(error)
     print(acknowledged)

@@ -42,7 +42,7 @@ def series(times, values, *, metric="cpu_utilization", resource="i-1", **more) -
 
 def table_of(*given_series):
     table, drops = points_table(
-        ACCOUNT, given_series, timing=TIMING, retention=timedelta(days=90), now=NOW
+        ACCOUNT, given_series, timing=TIMING, retention=timedelta(days=90), as_of=NOW
     )
     return table.to_pylist(), dict(drops)
 
@@ -134,7 +134,7 @@ def test_a_reading_that_cannot_be_repeated_is_settled_at_once():
     reading = replace(TIMING, settling=timedelta(), history=timedelta())
     now = int(NOW.timestamp())
     table, _ = points_table(
-        ACCOUNT, [series([now], [1])], timing=reading, retention=timedelta(days=90), now=NOW
+        ACCOUNT, [series([now], [1])], timing=reading, retention=timedelta(days=90), as_of=NOW
     )
     assert table["settled"].to_pylist() == [True]
 

@@ -67,7 +67,7 @@ class Pipeline:
         """
         if run.kind is Kind.RESOURCES:
             return self._list(run, provider, account, scope)
-        standing = self._ledger.standing(run, scope.name)
+        standing = self._standing(run, scope)
         outcome = None
         for window in self._windows(run, provider, standing.collected_until):
             if outcome and self._now() >= deadline:
@@ -76,9 +76,21 @@ class Pipeline:
             if not self._passes(outcome.status, window):
                 break  # oldest first: going on would leave a hole behind the watermark
             standing = Standing(
-                outcome.collected_until, outcome.incomplete_since, outcome.completed_at
+                outcome.collected_until,
+                outcome.incomplete_since,
+                outcome.completed_at,
+                max(standing.recorded_until or outcome.finished_at, outcome.finished_at),
             )
         return outcome
+
+    def _standing(self, run: Run, scope: Scope) -> Standing:
+        now = self._now()
+        standing = self._ledger.standing(run, scope.name)
+        if standing.collected_until and standing.collected_until > now:
+            log.warning("clock_was_ahead", scope=scope.name, claimed=standing.collected_until)
+            self._ledger.retract(run, scope.name, now)
+            standing = self._ledger.standing(run, scope.name)
+        return standing
 
     def _windows(
         self, run: Run, provider: Provider, watermark: datetime | None
@@ -103,7 +115,14 @@ class Pipeline:
             account, self._limiter, started_at=self._now(), holds_back=_leaves_points_out
         )
         series = attempt.items(lambda counted: provider.collect_performance(counted, scope, window))
-        report = self._writer.write_performance_metrics(account, series, timing=provider.timing)
+        report = self._writer.write_performance_metrics(
+            account,
+            series,
+            timing=provider.timing,
+            as_of=attempt.started_at,
+            # Later than any reading before it, also one that a clock took that was ahead.
+            version=max(attempt.started_at, standing.recorded_until or attempt.started_at),
+        )
         watermark = standing.collected_until
         passes = self._passes(attempt.status, window)
         if passes and _moves_watermark(run, provider, window, watermark):
@@ -117,13 +136,16 @@ class Pipeline:
         return status is ScopeStatus.OK or (status is ScopeStatus.PARTIAL and given_up)
 
     def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
+        standing = self._ledger.standing(run, scope.name)
         attempt = _Attempt(
             account, self._limiter, started_at=self._now(), holds_back=_leaves_resources_out
         )
         seen_at = attempt.started_at.replace(microsecond=0)
+        if standing.collected_until:
+            # After the listing before it, also one that a clock dated that was ahead.
+            seen_at = max(seen_at, standing.collected_until + timedelta(seconds=1))
         found = list(attempt.items(lambda counted: provider.list_resources(counted, scope)))
         report = WriteReport()
-        standing = self._ledger.standing(run, scope.name)
         if attempt.complete:
             # Only a complete listing says anything: what it lacks is gone, on its evidence.
             report = self._inventory.write_resource_metrics(

@@ -5,7 +5,7 @@ No transport is known here: Celery tasks, the command line and tests drive the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -32,11 +32,13 @@ class Runs:
         pipeline: Pipeline,
         coordination: Coordination,
         interval: timedelta,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ledger = ledger
         self._pipeline = pipeline
         self._coordination = coordination
         self._interval = interval
+        self._now = now
 
     def open(
         self, account: Account, kind: Kind, *, trigger: str, requested: Window | None = None
@@ -46,7 +48,7 @@ class Runs:
         While one is going, that one is returned. Its lock outlives a dead worker by less
         than the interval; the next run then closes what was left open.
         """
-        run = new_run(account, kind, trigger, requested)
+        run = new_run(account, kind, trigger, requested, now=self._now())
         holder = self._hold(run)
         if holder != run.run_id:
             return replace(run, run_id=holder), False
@@ -62,11 +64,18 @@ class Runs:
     def begin(self, run: Run, account: Account) -> tuple[Run, Sequence[Scope]]:
         """Mark the run as running and say which scopes it has; a run without any is closed.
 
-        An account whose scopes cannot even be named closes its run as failed. Raises
-        StoreError when the store does not take it; the next run need not wait then.
+        An account whose scopes cannot even be named closes its run as failed. A run that
+        ended or that another one has followed has none left: its message came twice, or
+        late. Raises StoreError when the store does not take it; the next run need not wait
+        then.
         """
-        run = replace(run, status=RunStatus.RUNNING, started_at=datetime.now(UTC))
+        if self._hold(run) != run.run_id:
+            return run, ()
         try:
+            if self._ledger.has_ended(run):
+                self._coordination.release(_lock(run), run.run_id)
+                return run, ()
+            run = replace(run, status=RunStatus.RUNNING, started_at=self._now())
             self._ledger.record_run(run)
         except StoreError:
             self._coordination.release(_lock(run), run.run_id)
@@ -127,9 +136,7 @@ class Runs:
 
     def _finish(self, run: Run, error: str = "") -> None:
         status = _status(self._ledger.status_of_scopes(run), error)
-        self._ledger.record_run(
-            replace(run, status=status, finished_at=datetime.now(UTC), error=error)
-        )
+        self._ledger.record_run(replace(run, status=status, finished_at=self._now(), error=error))
         log.info("run_finished", run_id=run.run_id, kind=run.kind.value, status=status.value)
 
     def _hold(self, run: Run) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from data_collector.coordination import connect_budgets, connect_coordination
 from data_collector.pipeline import Pipeline
@@ -13,6 +15,7 @@ from data_collector.storage.inventory_writer import InventoryWriter
 from data_collector.storage.ledger_totals import LedgerTotals
 from data_collector.storage.rollups import Rollups
 from data_collector.storage.run_ledger import RunLedger
+from data_collector.storage.store_clock import StoreClock
 from optiinfra.accounts import AccountBook
 from optiinfra.provider import options_model
 from optiinfra.settings import Settings, load_settings
@@ -32,6 +35,7 @@ class Runtime:
     totals: LedgerTotals
     rollups: Rollups
     runs: Runs
+    now: Callable[[], datetime]
 
     def announce_accounts(self) -> None:
         """Tell the readers, through the store, which customers and providers there are."""
@@ -45,14 +49,16 @@ class Runtime:
 
 def build_runtime(settings: Settings, store: Store) -> Runtime:
     """A runtime over an open, migrated store."""
-    ledger = RunLedger(store)
+    clock = StoreClock(store)
+    ledger = RunLedger(store, now=clock)
     broker = settings.broker.get_secret_value()
     pipeline = Pipeline(
         ledger=ledger,
         writer=ClickHouseWriter(store, retention=settings.retention),
-        inventory=InventoryWriter(store),
+        inventory=InventoryWriter(store, now=clock),
         retention=settings.retention,
         limiter=connect_budgets(broker),
+        now=clock,
     )
     return Runtime(
         settings=settings,
@@ -60,6 +66,7 @@ def build_runtime(settings: Settings, store: Store) -> Runtime:
         accounts=AccountBook(settings.accounts, options_model),
         directory=Directory(store),
         ledger=ledger,
+        now=clock,
         totals=LedgerTotals(store, interval=settings.collect_interval),
         rollups=Rollups(store, retention=settings.retention),
         runs=Runs(
@@ -67,6 +74,7 @@ def build_runtime(settings: Settings, store: Store) -> Runtime:
             pipeline=pipeline,
             coordination=connect_coordination(broker),
             interval=settings.collect_interval,
+            now=clock,
         ),
     )
 

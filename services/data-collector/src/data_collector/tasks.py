@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -50,7 +49,7 @@ def collect_resource_data_task(trigger: str = SCHEDULE) -> list[str]:
 def refresh_rollups_task() -> int:
     """Bring the rollups up to date; the hours covered."""
     runtime = current_runtime()
-    return runtime.rollups.refresh(datetime.now(UTC))
+    return runtime.rollups.refresh(runtime.now())
 
 
 @app.task

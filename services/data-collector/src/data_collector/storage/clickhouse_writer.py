@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 
 from data_collector.storage.points import points_table
 from data_collector.storage.report import WriteReport
@@ -20,21 +20,24 @@ POINTS_PER_INSERT = 250_000
 class ClickHouseWriter:
     """Writes performance points; safe to share between threads."""
 
-    def __init__(
-        self,
-        store: Store,
-        *,
-        retention: timedelta,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
+    def __init__(self, store: Store, *, retention: timedelta) -> None:
         self._store = store
         self._retention = retention
-        self._now = now
 
     def write_performance_metrics(
-        self, account: Account, series: Iterable[Series], *, timing: Timing
+        self,
+        account: Account,
+        series: Iterable[Series],
+        *,
+        timing: Timing,
+        as_of: datetime,
+        version: datetime | None = None,
     ) -> WriteReport:
         """Insert every valid point of `series`; they are in the store when this returns.
+
+        `as_of` is when the provider was asked, not when its answer is written: a collector
+        that was held up in between must not win over one that has asked since. `version`
+        stands for it where the store holds readings of a clock that was ahead.
 
         Raises StoreUnavailableError when the store does not take them. Inserts made before
         that stay, and writing the same points again changes nothing.
@@ -42,7 +45,12 @@ class ClickHouseWriter:
         report = WriteReport()
         for batch in _batches(series):
             table, drops = points_table(
-                account, batch, timing=timing, retention=self._retention, now=self._now()
+                account,
+                batch,
+                timing=timing,
+                retention=self._retention,
+                as_of=as_of,
+                version=version,
             )
             if table.num_rows:
                 self._store.insert_arrow(table_name(PERFORMANCE_METRICS), table)

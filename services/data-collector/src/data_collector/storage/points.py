@@ -38,13 +38,16 @@ def points_table(
     *,
     timing: Timing,
     retention: timedelta,
-    now: datetime,
+    as_of: datetime,
+    version: datetime | None = None,
 ) -> tuple[pa.Table, Drops]:
     """The valid points of `series`, each key once, sorted by the table's key.
 
-    Of several points with one key the last one given stands. A point is settled when its
-    bucket ended at least its settling time before `now`, a reading at once. The counter
-    holds every value that was refused, by reason.
+    `as_of` is when the provider was asked. Of several points with one key the last one given
+    stands. A point is settled when its bucket ended at least its settling time before
+    `as_of`, a reading at once. `version` becomes `collected_at` where that is not `as_of`:
+    of two readings of a point the later version stands. The counter holds every value that
+    was refused, by reason.
     """
     if not series:
         return PERFORMANCE_METRICS.empty_table(), Counter()
@@ -54,7 +57,8 @@ def points_table(
     texts = _texts([one.metadata for one in series])
     known = [METRICS.get(word, _UNKNOWN) for word in metrics.distinct]
 
-    collected_at = int(now.timestamp())
+    asked_at = int(as_of.timestamp())
+    collected_at = int((version or as_of).timestamp())
     low = metrics.each(known, lambda one: one.low)[owner]
     high = metrics.each(known, lambda one: one.high)[owner]
     nameless = resources.where("") | texts.where("")
@@ -65,8 +69,8 @@ def points_table(
             (DropReason.INVALID, nameless[owner]),
             (DropReason.NAIVE_TIME, times == NAIVE_TIME),
             (DropReason.NOT_FINITE, ~np.isfinite(values)),
-            (DropReason.FUTURE, times > collected_at),
-            (DropReason.TOO_OLD, times < collected_at - retention // _SECOND),
+            (DropReason.FUTURE, times > asked_at),
+            (DropReason.TOO_OLD, times < asked_at - retention // _SECOND),
             (DropReason.OUT_OF_RANGE, (values < low) | (values > high)),
         ),
         drops,
@@ -93,7 +97,7 @@ def points_table(
             metrics.column(owner),
             pa.array(values),
             metrics.translated([one.unit for one in known]).column(owner),
-            pa.array(settled_at <= collected_at),
+            pa.array(settled_at <= asked_at),
             texts.column(owner),
             pa.array(np.full(len(kept), collected_at, dtype=np.uint32)),
         ],

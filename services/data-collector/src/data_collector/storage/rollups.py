@@ -36,7 +36,7 @@ class Rollups:
         hours were caught up has those computed alone.
         """
         began = datetime.now(UTC)
-        last = self._covered_until()
+        last = self._covered_until(now)
         # Raw rows older than the retention may be gone: computing those again would shrink
         # what the rollup still knows.
         oldest = floor_time(now - self._retention, DAY) + DAY
@@ -55,11 +55,15 @@ class Rollups:
         )
         return hours
 
-    def _covered_until(self) -> datetime | None:
+    def _covered_until(self, now: datetime) -> datetime | None:
         until: datetime
         ((count, until),) = self._store.query(
             "SELECT count(), max(covers_until) FROM rollup_refreshes"
         )
+        if until > now:
+            # By a clock that was ahead: it hides what was collected since. Start afresh.
+            self._store.command("TRUNCATE TABLE rollup_refreshes")
+            return None
         return until if count else None
 
     def _dirty_since(self, last: datetime | None) -> dict[str, datetime]:

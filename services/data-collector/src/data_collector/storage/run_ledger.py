@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -71,24 +70,33 @@ class Standing:
 
     `collected_until` is up to when it is collected without a hole. `completed_at` is when its
     last complete attempt ended, and `incomplete_since` when the first one began that was not
-    complete after that.
+    complete after that. `recorded_until` is the newest moment that any outcome carries.
     """
 
     collected_until: datetime | None = None
     incomplete_since: datetime | None = None
     completed_at: datetime | None = None
+    recorded_until: datetime | None = None
 
 
-def new_run(account: Account, kind: Kind, trigger: str, requested: Window | None) -> Run:
+def new_run(
+    account: Account,
+    kind: Kind,
+    trigger: str,
+    requested: Window | None,
+    *,
+    now: datetime | None = None,
+) -> Run:
     """A queued run. Its id sorts by time, so that the newest are found together."""
+    now = now or datetime.now(UTC)
     return Run(
-        run_id=f"{time.time_ns() // 1_000_000:012x}{os.urandom(10).hex()}",
+        run_id=f"{int(now.timestamp() * 1000):012x}{os.urandom(10).hex()}",
         customer_id=account.customer_id,
         provider=account.provider,
         account_id=account.account_id,
         kind=kind,
         trigger=trigger,
-        queued_at=datetime.now(UTC),
+        queued_at=now,
         requested=requested,
     )
 
@@ -96,8 +104,11 @@ def new_run(account: Account, kind: Kind, trigger: str, requested: Window | None
 class RunLedger:
     """Reads and writes the ledger; safe to share between threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._store = store
+        self._now = now
 
     def record_run(self, run: Run) -> None:
         """Append the run's state as it is now."""
@@ -120,7 +131,7 @@ class RunLedger:
                     run.started_at,
                     run.finished_at,
                     run.error,
-                    datetime.now(UTC),
+                    self._now(),
                 ]
             ],
         )
@@ -183,17 +194,27 @@ class RunLedger:
         """How the scope stands before the run's next outcome."""
         rows = self._store.query(
             "SELECT max(collected_until), argMax(incomplete_since, finished_at), "
-            "maxIf(finished_at, status = 'ok') FROM collection_outcomes "
-            "WHERE customer_id = {customer:String} AND provider = {provider:String} "
-            "AND kind = {kind:String} AND scope = {scope:String}",
-            {
-                "customer": run.customer_id,
-                "provider": run.provider,
-                "kind": run.kind,
-                "scope": scope,
-            },
+            "maxIf(finished_at, status = 'ok'), max(finished_at) FROM collection_outcomes FINAL "
+            f"WHERE {_OF_SCOPE}",
+            _scope_params(run, scope),
         )
         return Standing(*(moment if moment > _EPOCH else None for moment in rows[0]))
+
+    def retract(self, run: Run, scope: str, now: datetime) -> None:
+        """Take back what a clock that was ahead claimed to have collected after `now`.
+
+        A claim from the future says nothing of what lies between now and then, and once
+        that is past nobody could tell it from an honest one.
+        """
+        self._store.command(
+            f"INSERT INTO collection_outcomes ({', '.join(_OUTCOME_COLUMNS)}) "
+            "SELECT * REPLACE ('failed' AS status, toDateTime(0, 'UTC') AS collected_until, "
+            "'ClockAhead' AS error_class, 'recorded by a clock that was ahead' AS error, "
+            "finished_at + toIntervalMillisecond(1) AS finished_at) "
+            f"FROM (SELECT {', '.join(_OUTCOME_COLUMNS)} FROM collection_outcomes FINAL "
+            f"WHERE {_OF_SCOPE} AND collected_until > {{now:DateTime('UTC')}})",
+            {**_scope_params(run, scope), "now": now.replace(microsecond=0)},
+        )
 
     def status_of_scopes(self, run: Run) -> set[ScopeStatus]:
         """Every status that an outcome of the run has."""
@@ -209,6 +230,19 @@ class RunLedger:
             },
         )
         return {ScopeStatus(status) for (status,) in rows}
+
+    def has_ended(self, run: Run) -> bool:
+        """Whether the run is closed, by whomever."""
+        rows = self._store.query(
+            "SELECT status FROM collection_runs FINAL WHERE customer_id = {customer:String} "
+            "AND queued_at >= {since:DateTime('UTC')} AND run_id = {run:String}",
+            {
+                "customer": run.customer_id,
+                "since": run.queued_at.replace(microsecond=0),
+                "run": run.run_id,
+            },
+        )
+        return any(RunStatus(status).finished for (status,) in rows)
 
     def unfinished(self, account: Account, kind: Kind) -> list[Run]:
         """Runs of this account and kind that never said they ended."""
@@ -314,6 +348,21 @@ class RunLedger:
     def _objects(self, sql: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         lines = self._store.query_bytes(sql, params, format="JSONEachRow").splitlines()
         return [json.loads(line) for line in lines]
+
+
+_OF_SCOPE = (
+    "customer_id = {customer:String} AND provider = {provider:String} "
+    "AND kind = {kind:String} AND scope = {scope:String}"
+)
+
+
+def _scope_params(run: Run, scope: str) -> dict[str, Any]:
+    return {
+        "customer": run.customer_id,
+        "provider": run.provider,
+        "kind": run.kind,
+        "scope": scope,
+    }
 
 
 _RUN_COLUMNS = [
