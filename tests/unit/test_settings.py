@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
+from support.processes import environment
 
 from optiinfra.errors import ConfigError
 from optiinfra.settings import load_settings
@@ -41,6 +45,11 @@ def test_the_command_line_wins_over_the_environment(monkeypatch):
         ("COLLECT_INTERVAL_MINUTES", "0"),
         ("RETENTION_DAYS", "-1"),
         ("LOG_FORMAT", "xml"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "page.example.org"),
+        ("CORS_ORIGINS", "https://page.example.org/"),
+        ("TRIGGERS_PER_MINUTE", "0"),
+        ("EXPORTS_PER_MINUTE", "-1"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(monkeypatch, name, value):
@@ -49,7 +58,16 @@ def test_a_wrong_value_is_refused_by_its_name(monkeypatch, name, value):
         load_settings()
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "example.org"])
+def test_keys_are_read_over_http_alone(monkeypatch):
+    monkeypatch.setenv("OPTIINFRA_AUTH", "jwt")
+    monkeypatch.setenv("OPTIINFRA_JWT_JWKS_URL", "file:///etc/passwd")
+    with pytest.raises(ConfigError, match="OPTIINFRA_JWT_JWKS_URL"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "::ffff:0.0.0.0", "10.0.0.5", "example.org", "localhost.example", "0"]
+)
 def test_beyond_this_machine_a_token_is_needed(monkeypatch, host):
     monkeypatch.setenv("OPTIINFRA_HOST", host)
     with pytest.raises(ConfigError, match="OPTIINFRA_AUTH=jwt"):
@@ -63,6 +81,33 @@ def test_beyond_this_machine_a_token_is_needed(monkeypatch, host):
     assert "short" not in str(caught.value)
     monkeypatch.setenv("OPTIINFRA_JWT_SECRET", SECRET)
     assert SECRET not in repr(load_settings())
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "data_collector.main",
+        "performance_agent.main",
+        "resource_agent.main",
+        "optiinfra_standalone.cli",
+    ],
+)
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_no_service_starts_with_an_open_door(service, host, tmp_path):
+    arguments = ["standalone"] if service.endswith("cli") else []
+    program = f"import sys; from {service} import main; sys.argv[1:] = {arguments}; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(tmp_path, host=host),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "OPTIINFRA_AUTH=jwt" in ended.stderr
+    assert not (tmp_path / "store").exists(), "it stopped before it opened the store"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])

@@ -40,7 +40,7 @@ class Body(BaseModel):
 
 
 def api(**readiness: Any) -> Api:
-    router = APIRouter()
+    router = APIRouter(prefix="/api")
 
     @router.get("/raise/{name}")
     def fail(name: str) -> None:
@@ -68,14 +68,14 @@ def api(**readiness: Any) -> Api:
 
 @pytest.mark.parametrize("name", ["store", "broker", "collector"])
 def test_what_is_away_is_503_with_a_time_to_come_back(name: str) -> None:
-    response = api().get(f"/raise/{name}")
+    response = api().get(f"/api/raise/{name}")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
     assert "secret-host" not in response.text
 
 
 def test_a_fault_is_500_without_internals_and_still_has_its_id() -> None:
-    response = api().get("/raise/fault", headers={"X-Request-ID": "abc-1"})
+    response = api().get("/api/raise/fault", headers={"X-Request-ID": "abc-1"})
     assert response.status_code == 500
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["X-Request-ID"] == "abc-1"
@@ -83,7 +83,7 @@ def test_a_fault_is_500_without_internals_and_still_has_its_id() -> None:
 
 
 def test_problem_carries_its_own_members() -> None:
-    response = api().get("/raise/problem")
+    response = api().get("/api/raise/problem")
     assert response.json() == {
         "type": "about:blank",
         "title": "Conflict",
@@ -94,7 +94,7 @@ def test_problem_carries_its_own_members() -> None:
 
 
 def test_collector_s_refusal_is_handed_on() -> None:
-    response = api().get("/raise/refused")
+    response = api().get("/api/raise/refused")
     assert (response.status_code, response.json()) == (404, {"status": 404})
     assert response.headers["Retry-After"] == "9"
 
@@ -102,11 +102,11 @@ def test_collector_s_refusal_is_handed_on() -> None:
 @pytest.mark.parametrize(
     ("path", "parameters"),
     [
-        ("/page?limit=0", ["limit"]),
-        ("/page?limit=1000000", ["limit"]),
-        ("/page?limit=many", ["limit"]),
-        ("/page?colour=red&limit=0", ["limit", "colour"]),
-        ("/raise/parameter", ["color"]),
+        ("/api/page?limit=0", ["limit"]),
+        ("/api/page?limit=1000000", ["limit"]),
+        ("/api/page?limit=many", ["limit"]),
+        ("/api/page?colour=red&limit=0", ["limit", "colour"]),
+        ("/api/raise/parameter", ["color"]),
     ],
 )
 def test_422_names_every_wrong_parameter(path: str, parameters: list[str]) -> None:
@@ -121,7 +121,7 @@ def test_422_names_every_wrong_parameter(path: str, parameters: list[str]) -> No
 )
 def test_a_body_that_cannot_be_used_is_422(content: bytes, parameter: str) -> None:
     headers = {"Content-Type": "application/json"}
-    response = api().post("/body", content=content, headers=headers)
+    response = api().post("/api/body", content=content, headers=headers)
     assert response.status_code == 422
     assert response.json()["errors"][0]["parameter"] == parameter
 
@@ -129,17 +129,17 @@ def test_a_body_that_cannot_be_used_is_422(content: bytes, parameter: str) -> No
 def test_unknown_path_and_method_are_problems_too() -> None:
     missing = api().get("/nowhere")
     assert (missing.status_code, missing.json()["status"]) == (404, 404)
-    refused = api().post("/page")
+    refused = api().post("/api/page")
     assert (refused.status_code, refused.json()["status"]) == (405, 405)
     assert refused.headers["Allow"] == "GET"
 
 
 def test_request_id_is_kept_when_sane_and_made_when_not() -> None:
-    kept = api().get("/page", headers={"X-Request-ID": "trace.42"})
+    kept = api().get("/api/page", headers={"X-Request-ID": "trace.42"})
     assert kept.headers["X-Request-ID"] == "trace.42"
     assert kept.json() == {"request_id": "trace.42"}
     for odd in (b"a b", b"x" * 129, "é".encode()):
-        made = api().get("/page", headers={"X-Request-ID": odd})
+        made = api().get("/api/page", headers={"X-Request-ID": odd})
         assert len(made.headers["X-Request-ID"]) == 32
 
 
@@ -168,19 +168,20 @@ def test_not_ready_names_what_is_away_and_hides_faults() -> None:
 
 def test_requests_are_measured_by_route_and_not_by_path() -> None:
     client = api()
-    client.get("/raise/problem")
+    client.get("/api/raise/problem")
     client.get("/nowhere/1")
     client.get("/nowhere/2")
     text = client.get("/metrics").text
     assert (
-        'optiinfra_http_requests_total{method="GET",route="/raise/{name}",status="409"} 1.0' in text
+        'optiinfra_http_requests_total{method="GET",route="/api/raise/{name}",status="409"} 1.0'
+        in text
     )
     assert 'optiinfra_http_requests_total{method="any",route="unmatched",status="404"} 2.0' in text
 
 
 def test_openapi_documents_problems_on_every_route() -> None:
     document = api().get("/openapi.json").json()
-    for path in ("/page", "/raise/{name}"):
+    for path in ("/api/page", "/api/raise/{name}"):
         answers = document["paths"][path]["get"]["responses"]
         assert {"401", "403", "404", "422", "500", "503"} <= set(answers)
         assert list(answers["422"]["content"]) == ["application/problem+json"]

@@ -33,9 +33,9 @@ class Customers:
 
 
 def service(settings: Settings) -> Any:
-    router = APIRouter()
+    router = APIRouter(prefix="/api")
 
-    @router.get("/api/{customer_id}/{provider}")
+    @router.get("/{customer_id}/{provider}")
     def read(access: CurrentAccess) -> dict[str, str]:
         return {"subject": access.principal.subject}
 
@@ -139,8 +139,8 @@ def test_another_customer_is_403_whether_it_exists_or_not(api: Api) -> None:
 
 @pytest.mark.parametrize("query", ["customer_id=other", "customer_id=other&customer_id=acme"])
 def test_a_customer_in_the_query_is_guarded_too(api: Api, query: str) -> None:
-    assert api.get(f"/recent?{query}", headers=token()).status_code == 403
-    assert api.get("/recent?customer_id=acme", headers=token()).status_code == 200
+    assert api.get(f"/api/recent?{query}", headers=token()).status_code == 403
+    assert api.get("/api/recent?customer_id=acme", headers=token()).status_code == 200
 
 
 def test_star_sees_every_customer_that_there_is(api: Api) -> None:
@@ -162,7 +162,7 @@ def test_unknown_provider_is_404_and_names_those_there_are(api: Api) -> None:
     [(Role.VIEWER, 403), (Role.MEMBER, 200), (Role.ADMIN, 200), (Role.OWNER, 200)],
 )
 def test_roles_are_ordered(api: Api, role: Role, status: int) -> None:
-    assert api.post("/change", headers=token(role=role)).status_code == status
+    assert api.post("/api/change", headers=token(role=role)).status_code == status
 
 
 def test_health_measures_and_documents_need_no_token(api: Api) -> None:
@@ -173,7 +173,7 @@ def test_health_measures_and_documents_need_no_token(api: Api) -> None:
 def test_without_authentication_everything_is_allowed() -> None:
     api = Api(service(Settings()))
     assert api.get("/api/acme/aws").status_code == 200
-    assert api.post("/change").status_code == 200
+    assert api.post("/api/change").status_code == 200
 
 
 def test_no_token_can_be_issued_without_a_secret() -> None:

@@ -6,11 +6,11 @@ import os
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from optiinfra.errors import ConfigError
 
@@ -30,10 +30,26 @@ class Settings(BaseSettings):
     auth: Literal["none", "jwt"] = "none"
     jwt_secret: SecretStr | None = None
     jwt_jwks_url: str | None = None
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    triggers_per_minute: int = Field(default=30, ge=1)
+    exports_per_minute: int = Field(default=30, ge=1)
     collect_interval_minutes: int = Field(default=15, ge=1, le=60)
     retention_days: int = Field(default=90, ge=1, le=3650)
     data_collector_url: str = "http://127.0.0.1:8005"
     log_format: Literal["console", "json"] = "console"
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        """Origins stand in one variable, with commas between them."""
+        if not isinstance(value, str):
+            return value
+        origins = tuple(origin.strip() for origin in value.split(",") if origin.strip())
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin != f"{parts.scheme}://{parts.netloc}" or not parts.netloc or "@" in origin:
+                raise ValueError("an origin is https://host or https://host:port, without a path")
+        return origins
 
     @property
     def collect_interval(self) -> timedelta:
@@ -112,6 +128,8 @@ def _refuse_open_door(settings: Settings) -> None:
             "OPTIINFRA_AUTH=jwt needs OPTIINFRA_JWT_SECRET (32 characters or more) or "
             "OPTIINFRA_JWT_JWKS_URL"
         )
+    if settings.jwt_jwks_url and urlsplit(settings.jwt_jwks_url).scheme not in ("http", "https"):
+        raise ConfigError("OPTIINFRA_JWT_JWKS_URL must begin with https:// or http://")
     if settings.jwt_secret and len(settings.jwt_secret.get_secret_value()) < 32:
         raise ConfigError("OPTIINFRA_JWT_SECRET must have 32 characters or more")
 

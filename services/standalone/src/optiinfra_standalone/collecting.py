@@ -104,6 +104,9 @@ class CollectThere:
     def _asked(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
             response = self._client.request(method, path, **arguments)
+            while response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+                time.sleep(int(response.headers["Retry-After"]))
+                response = self._client.request(method, path, **arguments)
         except httpx.TransportError as error:
             raise TransientError(
                 f"the store is in use, but nothing answers at {self._client.base_url}; set "

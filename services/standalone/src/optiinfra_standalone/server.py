@@ -19,6 +19,7 @@ from optiinfra.collector_client import CollectorClient
 from optiinfra.errors import ConfigError
 from optiinfra.settings import Settings
 from optiinfra.web.app import Lifespan, Service, create_service
+from optiinfra.web.process import SERVER_OPTIONS
 from optiinfra_database import connect, migrate
 from performance_agent.main import create_routers as performance_routers
 from resource_agent.main import create_routers as resource_routers
@@ -59,9 +60,8 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
 
         config = uvicorn.Config(
             create_app(runtime, lifespan=lifespan),
-            log_config=None,
-            access_log=False,
             timeout_graceful_shutdown=REQUESTS_SECONDS,
+            **SERVER_OPTIONS,
         )
         uvicorn.Server(config).run(sockets=[listener])
     finally:

@@ -10,12 +10,16 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, Response
 
 from optiinfra.errors import OptiInfraError
 from optiinfra.settings import Settings
-from optiinfra.web.auth import Directory, create_authenticator, create_guard
+from optiinfra.web.auth import Authentication, Directory, create_authenticator, create_guard
+from optiinfra.web.documents import add_docs
+from optiinfra.web.hardening import RequestBounds, SecurityHeaders
 from optiinfra.web.problems import ProblemDocument, install_problem_handlers, problem_responses
+from optiinfra.web.rates import create_rates
 from optiinfra.web.telemetry import Measures, RequestTelemetry
 
 log = structlog.get_logger()
@@ -69,22 +73,43 @@ def create_service(
 ) -> Service:
     """A service with these routers behind the guard, and what every service has.
 
-    Every route answers its errors as problem documents, and documents them. `measures` are
-    the service's own, shown beside those of its requests.
+    The routers' paths begin with `/api/`, where nothing is answered without a token. Every
+    route answers its errors as problem documents, and documents them. `measures` are the
+    service's own, shown beside those of its requests.
     """
-    app = Service(title=title, description=description, version="2", lifespan=lifespan)
+    app = Service(
+        title=title,
+        description=description,
+        version="2",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.needs_token = settings.auth == "jwt"
     requests = Measures()
+    # The innermost first. A token is asked for before any byte of a body is read.
+    app.add_middleware(Authentication, authenticate=create_authenticator(settings))
+    app.add_middleware(RequestBounds)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["X-Request-ID", "Retry-After", "Content-Disposition"],
+        )
     app.add_middleware(RequestTelemetry, measures=requests)
+    app.add_middleware(SecurityHeaders)
     install_problem_handlers(app)
-    guard = create_guard(create_authenticator(settings), directory)
+    guard = create_guard(directory, create_rates(settings))
     for router in routers:
         app.include_router(
             router,
             dependencies=[Depends(guard)],
-            responses=problem_responses(401, 403, 404, 422, 500, 503),
+            responses=problem_responses(401, 403, 404, 413, 414, 422, 429, 431, 500, 503),
         )
     app.include_router(_operations(readiness, [requests.registry, *measures]))
+    add_docs(app)
     return app
 
 

@@ -1,7 +1,8 @@
 """Who asks, and what they may see.
 
-`guard` stands before every route of a service: a customer or provider in the path or query
-is checked there, so no route can forget it. A route that learns of a customer otherwise
+`Authentication` lets nobody without a token come near a route. `guard` stands before every
+route of a service: a customer or provider in the path or query is checked there, so no
+route can forget it. A route that learns of a customer otherwise
 (from a body, or by looking a run up) asks its `Access`.
 """
 
@@ -17,14 +18,22 @@ import jwt
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError, field_validator
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, QueryParams
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from optiinfra.errors import ConfigError
 from optiinfra.settings import Settings
+from optiinfra.web.formats import asks_for_export
+from optiinfra.web.hardening import API_PREFIX
+from optiinfra.web.keys import KeySet
 from optiinfra.web.problems import Problem, unavailable
+from optiinfra.web.rates import Rates
 
 EVERY_CUSTOMER = "*"
 ALL_PROVIDERS = "all"
-_KEYS_FRESH_SECONDS = 300
+_IN_ADDRESS = {"token", "access_token"}
+#: Clocks of who issues and who checks may differ by this much.
+_LEEWAY = timedelta(seconds=10)
 
 
 class Directory(Protocol):
@@ -100,8 +109,7 @@ def create_authenticator(settings: Settings) -> Authenticator:
         everyone = Principal("anonymous", frozenset({EVERY_CUSTOMER}), Role.OWNER)
         return lambda _authorization: _at_once(everyone)
     if settings.jwt_jwks_url:
-        keys = jwt.PyJWKClient(settings.jwt_jwks_url, lifespan=_KEYS_FRESH_SECONDS, timeout=5)
-        check = _bearer(lambda token: keys.get_signing_key_from_jwt(token).key, ["RS256", "ES256"])
+        check = _bearer(KeySet(settings.jwt_jwks_url).find, ["RS256", "ES256"])
         # The keys may have to be fetched first.
         return lambda authorization: run_in_threadpool(check, authorization)
     secret = _secret(settings)
@@ -109,18 +117,44 @@ def create_authenticator(settings: Settings) -> Authenticator:
     return lambda authorization: _at_once(check(authorization))
 
 
-def create_guard(
-    authenticate: Authenticator, directory: Directory
-) -> Callable[[Request], Awaitable[None]]:
-    """The dependency before every route: authenticates, then checks what is asked for.
+class Authentication:
+    """Answers 401 for whatever lies under `/api/`, known or not, unless a token opens it.
 
-    It runs on the event loop, which saves every request a thread, and leaves it only for
-    what may block.
+    It stands before the application, which reads a body before it asks its dependencies.
+    """
+
+    def __init__(self, app: ASGIApp, authenticate: Authenticator) -> None:
+        self._app = app
+        self._authenticate = authenticate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(API_PREFIX):
+            try:
+                principal = await self._principal(scope)
+            except Problem as refusal:
+                await refusal.response()(scope, receive, send)
+                return
+            scope.setdefault("state", {})["principal"] = principal
+        await self._app(scope, receive, send)
+
+    async def _principal(self, scope: Scope) -> Principal:
+        if _IN_ADDRESS & QueryParams(scope["query_string"]).keys():
+            raise _unauthorized(
+                "A token in an address is read by every log on its way: replace it, and send "
+                "the new one as Authorization: Bearer <token>."
+            )
+        return await self._authenticate(Headers(scope=scope).get("authorization"))
+
+
+def create_guard(directory: Directory, rates: Rates | None) -> Callable[[Request], Awaitable[None]]:
+    """The dependency before every route: holds what is asked for against who asks.
+
+    What is costly counts against the caller's rates. It runs on the event loop, which saves
+    every request a thread, and leaves it only for what may block.
     """
 
     async def guard(request: Request) -> None:
-        principal = await authenticate(request.headers.get("authorization"))
-        access = Access(principal, directory)
+        access = Access(request.state.principal, directory)
         request.state.access = access
         asked = request.path_params.get("customer_id")
         customers = [asked] if asked is not None else request.query_params.getlist("customer_id")
@@ -130,8 +164,19 @@ def create_guard(
                 await run_in_threadpool(access.require, customer_id, provider)
             else:
                 access.require(customer_id, provider)
+        if rates:
+            _count(rates, access.principal, request)
 
     return guard
+
+
+def _count(rates: Rates, principal: Principal, request: Request) -> None:
+    """Per caller and route; in standalone, a trigger passes two routes."""
+    who = (principal.subject, *sorted(principal.customers), request.scope["route"].path)
+    if request.method == "POST":
+        rates.triggers.take(*who)
+    elif asks_for_export(request):
+        rates.exports.take(*who)
 
 
 async def _at_once(principal: Principal) -> Principal:
@@ -192,6 +237,7 @@ def _bearer(
                 token.strip(),
                 key_for(token.strip()),
                 algorithms=algorithms,
+                leeway=_LEEWAY,
                 options={"require": ["sub", "customers", "role", "exp"]},
             )
             claims = _Claims.model_validate(payload)

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 
@@ -68,6 +69,12 @@ def negotiate(accept: str | None) -> Format:
         if form is not None and quality > best_quality:
             best, best_quality = form, quality
     return best
+
+
+def asks_for_export(request: Request) -> bool:
+    """Whether the request wants a whole answer streamed, going by its own words alone."""
+    named = request.query_params.get("format")
+    return (named or negotiate(request.headers.get("accept"))) != Format.JSON
 
 
 def stream(export: Exportable, form: Format, filename: str) -> StreamingResponse:

@@ -29,7 +29,11 @@ _DESCRIPTIONS = {
     403: "The token gives no access to this customer, or its role is too low",
     404: "No such customer, provider or object",
     409: "In conflict with what there is",
+    413: "The body is too large",
+    414: "The address is too long",
     422: "A parameter is wrong; `errors` names it",
+    429: "The token has asked for this too often; see Retry-After",
+    431: "The headers are too large",
     500: "A fault of the service",
     503: "Something that is needed does not answer; see Retry-After",
 }
