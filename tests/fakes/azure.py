@@ -135,6 +135,10 @@ EMITTED: Mapping[str, Sequence[Emitted]] = {
         Emitted("availability", "VipAvailability", 100, steady=True),
         Emitted("network_in_bytes_per_sec", "ByteCount", 1e8, _per_minute, ("Direction", "In")),
         Emitted("network_out_bytes_per_sec", "ByteCount", 1e8, _per_minute, ("Direction", "Out")),
+        Emitted("network_in_packets_per_sec", "PacketCount", 1e5, _per_minute, ("Direction", "In")),
+        Emitted(
+            "network_out_packets_per_sec", "PacketCount", 1e5, _per_minute, ("Direction", "Out")
+        ),
     ),
     GATEWAY.lower(): (
         Emitted("lb_requests_per_sec", "TotalRequests", 500, _per_minute),

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data_collector.collectors.aws.inventory import Listing
-from data_collector.collectors.aws.metrics import NATIVE, RECIPES, Feature, Target
+from data_collector.collectors.aws.metrics import (
+    ABSENT_OF,
+    AGENT_CANONICAL,
+    CLUSTER_RECIPES,
+    NATIVE,
+    RECIPES,
+    RESOURCE_TYPE_OF_FAMILY,
+    Feature,
+    Target,
+)
 from data_collector.collectors.aws.options import AwsOptions
 from data_collector.collectors.aws.performance import (
     Assembler,
@@ -448,3 +457,18 @@ def test_the_documented_policy_is_the_one_that_is_checked():
     text = (Path(__file__).parents[2] / "docs/providers/aws.md").read_text(encoding="utf-8")
     first = text.split("```json\n")[1].split("```")[0]
     assert json.loads(first) == POLICY
+
+
+def test_what_a_type_can_have_is_made_or_there_is_a_reason():
+    made: dict[ResourceType, set[str]] = {kind: set() for kind in ABSENT_OF}
+    recipes = {**RECIPES, "cluster": CLUSTER_RECIPES}
+    for family, some in recipes.items():
+        kind = RESOURCE_TYPE_OF_FAMILY[family]
+        made[kind] |= {output.canonical for recipe in some for output in recipe.outputs}
+    made[ResourceType.COMPUTE_INSTANCE] |= set(AGENT_CANONICAL)
+    for listed in ("database", "load_balancer", "kubernetes_cluster"):
+        made[ResourceType(listed)].add("availability")  # from the listed status
+    for kind, reasons in ABSENT_OF.items():
+        can_have = {metric.name for metric in METRICS.values() if kind in metric.entities}
+        assert made[kind] | reasons.keys() == can_have, kind
+        assert not made[kind] & reasons.keys(), kind

@@ -20,6 +20,7 @@ from data_collector.collectors.azure.batches import (
 )
 from data_collector.collectors.azure.errors import RefusedError
 from data_collector.collectors.azure.metrics import (
+    ABSENT_OF,
     APPLICATION_GATEWAYS,
     DISKS,
     KUBERNETES_CLUSTERS,
@@ -36,7 +37,7 @@ from data_collector.collectors.azure.metrics import (
 )
 from data_collector.collectors.azure.options import AzureOptions, Settling
 from data_collector.collectors.azure.performance import Target
-from optiinfra.catalog import METRICS
+from optiinfra.catalog import METRICS, ResourceType
 from optiinfra.domain import Gap, GapReason, Series, Window
 from optiinfra.errors import ThrottledError, TransientError
 
@@ -150,7 +151,7 @@ def test_a_query_says_what_it_needs() -> None:
     first, split = plan(LOAD_BALANCERS)
     assert first.filter is None
     assert first.aggregations == ["average", "total"]
-    assert split.names == ["ByteCount"]
+    assert split.names == ["ByteCount", "PacketCount"]
     assert split.filter == "Direction eq 'In' or Direction eq 'Out'"
 
 
@@ -574,3 +575,13 @@ def test_several_queries_tell_a_gap_of_the_whole_resource_once() -> None:
 def test_every_conversion_says_itself_in_the_documentation() -> None:
     used = {row.conversion for namespace in NAMESPACES for row in namespace.metrics}
     assert used == set(Conversion)
+
+
+def test_what_a_type_can_have_is_made_or_there_is_a_reason() -> None:
+    made: dict[ResourceType, set[str]] = {kind: set() for kind in ABSENT_OF}
+    for namespace in NAMESPACES:
+        made[namespace.resource_type] |= {row.canonical for row in namespace.metrics}
+    for kind, reasons in ABSENT_OF.items():
+        can_have = {metric.name for metric in METRICS.values() if kind in metric.entities}
+        assert made[kind] | reasons.keys() == can_have, kind
+        assert not made[kind] & reasons.keys(), kind

@@ -11,7 +11,8 @@ _HEAD = """# Metrics
 
 Generated from `optiinfra.catalog` and the providers' tables by `make golden`; a test holds it
 to them. A metric has one name, one unit (as UCUM writes it) and one meaning on every provider.
-A provider that is not named under a metric has nothing to make it from.
+`nothing` says of which resources a provider cannot have it, and why; a provider that is not
+named under a metric has no such resources.
 """
 
 

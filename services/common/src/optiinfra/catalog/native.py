@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from optiinfra.catalog.resources import ResourceType
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +19,18 @@ class NativeMetric:
     canonical: str
     source: str
     note: str = ""
+
+
+def told_by_metric(absent: Mapping[ResourceType, Mapping[str, str]]) -> dict[str, str]:
+    """For the documentation: by canonical metric, which types of resource lack it and why.
+
+    `absent` has the reasons by type and canonical metric.
+    """
+    types: dict[str, dict[str, list[str]]] = {}
+    for resource_type, reasons in absent.items():
+        for metric, reason in reasons.items():
+            types.setdefault(metric, {}).setdefault(reason, []).append(f"`{resource_type}`")
+    return {
+        metric: "; ".join(f"{', '.join(which)}: {reason}" for reason, which in reasons.items())
+        for metric, reasons in types.items()
+    }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optiinfra.catalog import ResourceType
-from optiinfra.catalog.native import NativeMetric
+from optiinfra.catalog.native import NativeMetric, told_by_metric
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -380,3 +380,46 @@ RESOURCE_TYPE_OF_FAMILY: Mapping[str, ResourceType] = {
     "network": ResourceType.LOAD_BALANCER,
     "cluster": ResourceType.KUBERNETES_CLUSTER,
 }
+
+_PACKETS = ("network_in_packets_per_sec", "network_out_packets_per_sec")
+_TRAFFIC = ("network_in_bytes_per_sec", "network_out_bytes_per_sec")
+_NO_UPTIME = "AWS does not say when it last started"
+_NO_ANSWER = "nothing here asks it for an answer"
+
+#: By type, the catalog's metrics that AWS does not have, and why.
+ABSENT_OF: Mapping[ResourceType, Mapping[str, str]] = {
+    ResourceType.COMPUTE_INSTANCE: {
+        "disk_read_latency": "AWS measures it by volume",
+        "disk_write_latency": "AWS measures it by volume",
+        "storage_free_bytes": "the CloudWatch agent publishes shares by default, not bytes",
+        "response_time": _NO_ANSWER,
+    },
+    ResourceType.STORAGE_VOLUME: {
+        "storage_free_bytes": "only the instance that uses it sees its filesystems",
+        "storage_utilization": "only the instance that uses it sees its filesystems",
+        "availability": "CloudWatch has no metric of it; its status is in the inventory",
+        "uptime": "a volume does not start",
+        "response_time": "told apart as disk_read_latency and disk_write_latency",
+    },
+    ResourceType.DATABASE: {
+        **dict.fromkeys(_PACKETS, "RDS counts bytes only"),
+        "uptime": _NO_UPTIME,
+        "response_time": "RDS has the latency of its disks only",
+    },
+    ResourceType.LOAD_BALANCER: {
+        **dict.fromkeys(_TRAFFIC, "ProcessedBytes counts both directions together"),
+        **dict.fromkeys(_PACKETS, "only network load balancers count packets, both ways together"),
+        "uptime": _NO_UPTIME,
+        "response_time": "AWS measures the targets' part, which is lb_latency",
+    },
+    ResourceType.NETWORK: dict.fromkeys(
+        (*_TRAFFIC, *_PACKETS, "availability", "uptime", "response_time"),
+        "CloudWatch has no metrics of a VPC",
+    ),
+    ResourceType.KUBERNETES_CLUSTER: {
+        "uptime": _NO_UPTIME,
+        "response_time": _NO_ANSWER,
+    },
+}
+#: The same by metric, for the documentation.
+ABSENT: Mapping[str, str] = told_by_metric(ABSENT_OF)

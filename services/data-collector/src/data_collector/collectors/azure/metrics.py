@@ -6,13 +6,13 @@ the dimension they are split by cannot share a call; all others of a namespace d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
 from optiinfra.catalog import ResourceType
-from optiinfra.catalog.native import NativeMetric
+from optiinfra.catalog.native import NativeMetric, told_by_metric
 
 MINUTE = timedelta(minutes=1)
 
@@ -119,6 +119,8 @@ def queries(
 _TOTAL, _AVERAGE = Aggregation.TOTAL, Aggregation.AVERAGE
 _RATE, _PERCENT, _REST = Conversion.PER_SECOND, Conversion.PERCENT, Conversion.REST
 
+_IN, _OUT = Dimension("Direction", "In"), Dimension("Direction", "Out")
+
 VIRTUAL_MACHINES = Namespace(
     "microsoft.compute/virtualmachines",
     ResourceType.COMPUTE_INSTANCE,
@@ -186,12 +188,10 @@ LOAD_BALANCERS = Namespace(
     (
         AzureMetric("lb_requests_per_sec", "SYNCount", _TOTAL, _RATE),
         AzureMetric("availability", "VipAvailability"),
-        AzureMetric(
-            "network_in_bytes_per_sec", "ByteCount", _TOTAL, _RATE, Dimension("Direction", "In")
-        ),
-        AzureMetric(
-            "network_out_bytes_per_sec", "ByteCount", _TOTAL, _RATE, Dimension("Direction", "Out")
-        ),
+        AzureMetric("network_in_bytes_per_sec", "ByteCount", _TOTAL, _RATE, _IN),
+        AzureMetric("network_out_bytes_per_sec", "ByteCount", _TOTAL, _RATE, _OUT),
+        AzureMetric("network_in_packets_per_sec", "PacketCount", _TOTAL, _RATE, _IN),
+        AzureMetric("network_out_packets_per_sec", "PacketCount", _TOTAL, _RATE, _OUT),
     ),
 )
 APPLICATION_GATEWAYS = Namespace(
@@ -249,3 +249,56 @@ NATIVE: tuple[NativeMetric, ...] = tuple(
     for namespace in NAMESPACES
     for metric in namespace.metrics
 )
+
+_PACKETS = ("network_in_packets_per_sec", "network_out_packets_per_sec")
+_LATENCIES = ("disk_read_latency", "disk_write_latency")
+_NO_UPTIME = "Azure does not say when it last started"
+_NO_ANSWER = "nothing here asks it for an answer"
+_INSIDE = "only the machine that uses it sees its filesystems"
+
+#: By type, the catalog's metrics that Azure does not have, and why.
+ABSENT_OF: Mapping[ResourceType, Mapping[str, str]] = {
+    ResourceType.COMPUTE_INSTANCE: {
+        **dict.fromkeys(_LATENCIES, "Azure has one latency for reads and writes together"),
+        **dict.fromkeys(_PACKETS, "counted by network interfaces, which are not collected"),
+        "storage_free_bytes": "guest metrics are not served by the metrics API",
+        "storage_utilization": "guest metrics are not served by the metrics API",
+        "uptime": _NO_UPTIME,
+        "response_time": _NO_ANSWER,
+    },
+    ResourceType.STORAGE_VOLUME: {
+        **dict.fromkeys(_LATENCIES, "Azure measures it at the machine, reads and writes together"),
+        "storage_free_bytes": _INSIDE,
+        "storage_utilization": _INSIDE,
+        "availability": "Azure Monitor has no metric of it; its status is in the inventory",
+        "uptime": "a disk does not start",
+        "response_time": _NO_ANSWER,
+    },
+    ResourceType.DATABASE: {
+        **dict.fromkeys(_LATENCIES, "no service of Azure's publishes it"),
+        **dict.fromkeys(_PACKETS, "no service of Azure's counts packets"),
+        "uptime": _NO_UPTIME,
+        "response_time": _NO_ANSWER,
+    },
+    ResourceType.LOAD_BALANCER: {
+        "uptime": _NO_UPTIME,
+    },
+    ResourceType.NETWORK: dict.fromkeys(
+        (
+            "network_in_bytes_per_sec",
+            "network_out_bytes_per_sec",
+            *_PACKETS,
+            "availability",
+            "uptime",
+            "response_time",
+        ),
+        "Azure Monitor has no such metric of a virtual network",
+    ),
+    ResourceType.KUBERNETES_CLUSTER: {
+        "availability": "Azure Monitor has no metric of it; its status is in the inventory",
+        "uptime": _NO_UPTIME,
+        "response_time": _NO_ANSWER,
+    },
+}
+#: The same by metric, for the documentation.
+ABSENT: Mapping[str, str] = told_by_metric(ABSENT_OF)
