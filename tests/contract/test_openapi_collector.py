@@ -35,7 +35,7 @@ def test_every_answer_is_documented(runtime: Runtime, subtests: pytest.Subtests)
     run = new_run(LOCAL, Kind.PERFORMANCE, "test", None)
     RunLedger(runtime.store).record_run(run)
     existing = {"customer_id": "local", "run_id": run.run_id}
-    hold_to_document(create_app(runtime), subtests, operations=7, existing=existing)
+    hold_to_document(create_app(runtime), subtests, operations=8, existing=existing)
 
 
 def test_the_document_is_the_one_that_was_looked_at(runtime: Runtime) -> None:

@@ -105,6 +105,11 @@ def ended(api: Api, run_id: str) -> dict[str, Any]:
             return run
 
 
+def customers(api: Api) -> dict[str, list[str]]:
+    listed = api.get("/api/v2/accounts").json()["data"]
+    return {one["customer_id"]: one["providers"] for one in listed}
+
+
 def start(api: Api, **body: object) -> list[str]:
     answer = api.post(
         "/api/v2/collections", json={"customer_id": "acme", "provider": "all", **body}
@@ -325,6 +330,9 @@ def test_roles_and_customers_bound_what_a_token_may_start_and_see(store, setting
         assert other.get(f"/api/v2/collections/{run_id}").status_code == 404
         assert other.get("/api/v2/collections", params={"customer_id": "acme"}).status_code == 403
         assert other.get("/api/v2/accounts/acme").status_code == 403
+        assert Api(app).get("/api/v2/accounts").status_code == 401
+        assert customers(other) == {"globex": ["sixth"]}
+        assert customers(caller("*", Role.VIEWER)) == {"acme": ["sixth"], "globex": ["sixth"]}
     finally:
         use_runtime(None)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from optiinfra_database.client import Store
@@ -32,8 +32,7 @@ class Directory:
         with self._lock:
             known = self.cached(customer_id)
             if known is None:
-                self._providers = self._read()
-                self._read_at = time.monotonic()
+                self._refresh()
                 known = self._providers.get(customer_id, [])
             return known
 
@@ -43,6 +42,13 @@ class Directory:
         known = self._providers.get(customer_id, [])
         stale = age > _FRESH_SECONDS or (not known and age > _MISS_SECONDS)
         return None if stale else known
+
+    def customers(self) -> Mapping[str, Sequence[str]]:
+        """Every customer with its providers, both sorted."""
+        with self._lock:
+            if time.monotonic() - self._read_at > _FRESH_SECONDS:
+                self._refresh()
+            return dict(sorted(self._providers.items()))
 
     def announce(self, accounts: Sequence[tuple[str, str, str]]) -> None:
         """Record (customer, provider, account) triples; one that has gone stays known,
@@ -56,9 +62,10 @@ class Directory:
         with self._lock:
             self._read_at = float("-inf")
 
-    def _read(self) -> dict[str, list[str]]:
+    def _refresh(self) -> None:
         rows = self._store.query(
             "SELECT customer_id, arraySort(groupUniqArray(provider)) FROM accounts "
             "GROUP BY customer_id"
         )
-        return {customer: list(providers) for customer, providers in rows}
+        self._providers = {customer: list(providers) for customer, providers in rows}
+        self._read_at = time.monotonic()

@@ -26,6 +26,7 @@ from optiinfra_database import connect, migrate
 from optiinfra_database.migrate import load_migrations, status
 from optiinfra_standalone import server
 from optiinfra_standalone.collecting import CollectHere, Collecting, CollectThere
+from optiinfra_standalone.page import PAGE, is_built
 
 app = typer.Typer(
     help="Performance, inventory and cost of every customer on every cloud, in ClickHouse.",
@@ -323,3 +324,5 @@ def _welcome(url: str, account: Account) -> None:
         "/docs",
     ):
         out.print(f"  {url}{path}", highlight=False, soft_wrap=True)
+    if not is_built(PAGE):
+        out.print("The web page is not built; `make page` builds it, the API works without.")

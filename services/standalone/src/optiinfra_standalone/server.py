@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -21,6 +22,7 @@ from optiinfra.settings import Settings
 from optiinfra.web.app import Lifespan, Service, create_service
 from optiinfra.web.process import SERVER_OPTIONS
 from optiinfra_database import connect, migrate
+from optiinfra_standalone.page import PAGE, install_page, is_built
 from performance_agent.main import create_routers as performance_routers
 from resource_agent.main import create_routers as resource_routers
 
@@ -70,8 +72,8 @@ def serve(settings: Settings, *, on_ready: Callable[[str], None]) -> None:
         store.close()
 
 
-def create_app(runtime: Runtime, lifespan: Lifespan | None = None) -> Service:
-    """One app with the routes of every service.
+def create_app(runtime: Runtime, lifespan: Lifespan | None = None, page: Path = PAGE) -> Service:
+    """One app with the routes of every service, and the web page where it is built.
 
     Triggers go to the collector over HTTP as everywhere; here the wire is the app itself.
     """
@@ -91,6 +93,8 @@ def create_app(runtime: Runtime, lifespan: Lifespan | None = None) -> Service:
         lifespan=lifespan,
         measures=[collector_registry(runtime, waiting_tasks)],
     )
+    if is_built(page):
+        install_page(app, page)
     itself.app = app
     return app
 

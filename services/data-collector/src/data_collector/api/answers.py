@@ -105,6 +105,20 @@ class AccountUsage(BaseModel):
     last_month: Bill
 
 
+class CustomerView(BaseModel):
+    """A customer that the caller may see."""
+
+    customer_id: str = Field(examples=["local"])
+    providers: list[str] = Field(description="sorted", examples=[["host"]])
+
+
+class CustomerList(BaseModel):
+    """Every customer that the caller may see, by name."""
+
+    data: list[CustomerView]
+    next_cursor: None = Field(description="null: every customer is here")
+
+
 class AccountView(BaseModel):
     """An account as configured, without its secrets, its newest finished runs and its bill."""
 

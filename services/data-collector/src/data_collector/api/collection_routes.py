@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from data_collector.api.answers import AccountList, RunDetail, RunList
+from data_collector.api.answers import AccountList, CustomerList, RunDetail, RunList
 from data_collector.api.queries import CollectionRequest, CollectionsQuery
 from data_collector.runtime import Runtime
 from data_collector.storage.ledger_totals import AccountKind, LedgerTotals, Usage
@@ -94,6 +94,20 @@ def create_router(runtime: Runtime) -> APIRouter:
             # One answer for both: a run of somebody else's does not exist for this caller.
             raise Problem(404, "Not Found", "There is no such run.")
         return JSONResponse(run)
+
+    @router.get("/accounts", response_model=CustomerList, summary="Customers")
+    def customers(access: CurrentAccess) -> JSONResponse:
+        """The customers whose data the caller may ask for."""
+        return JSONResponse(
+            {
+                "data": [
+                    {"customer_id": customer_id, "providers": providers}
+                    for customer_id, providers in runtime.directory.customers().items()
+                    if access.principal.sees(customer_id)
+                ],
+                "next_cursor": None,
+            }
+        )
 
     @router.get("/accounts/{customer_id}", response_model=AccountList, summary="Accounts")
     def accounts(customer_id: str) -> JSONResponse:
