@@ -779,10 +779,12 @@ def _forwarded(
 
 @contextmanager
 def demo_fleet(
-    instances: int, series: Mapping[str, Sequence[NDArray[np.float64]]] | None = None
+    instances: int,
+    series: Mapping[str, Sequence[NDArray[np.float64]]] | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[FakeAws]:
     """A fleet replayed from recorded series, by native metric name; seeded values elsewhere."""
-    with FakeAws(series=series) as fake:
+    with FakeAws(series=series, clock=clock) as fake:
         fake.instances(instances, volumes=True)
         for number in range(max(1, instances // 50)):
             fake.database(f"orders-{number}")

@@ -41,6 +41,9 @@ from optiinfra.domain import Window
 GIB = 1024**3
 SAMPLE = 60
 BUCKET = 300
+DAY = 86_400
+#: When the first of the machines was started: 2026-01-05T10:00:00Z.
+BOOTED = 1_767_607_200
 #: No sample is later than this after its end.
 LATEST = 15 * 60
 SECRET = "a startup script with a secret"
@@ -539,7 +542,11 @@ class FakeGcp:
         if raw.whole:
             values = np.round(values)
         if raw.type.endswith("database/up"):
-            values = (share < 0.9).astype(np.float64)
+            down = 0.0 if self._shapes else 0.1
+            values = (share < 1 - down).astype(np.float64)
+        if raw.type.endswith("uptime_total"):
+            started = BOOTED + DAY * _uniform(names, np.zeros(1, np.int64), self.seed)
+            values = times.astype(np.float64) - np.floor(started)
         due = np.broadcast_to(times + raw.delay, values.shape).astype(np.float64)
         if self.faults.late_rate:
             late = _uniform(names, times, self.seed + 1) < self.faults.late_rate

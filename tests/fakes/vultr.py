@@ -16,6 +16,7 @@ import random
 import threading
 import time
 import uuid
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -46,6 +47,20 @@ LISTS = {
 }
 WITHOUT_META = ("vpcs", "bare_metals")
 REGIONS = ("ewr", "ams", "sgp")
+WEEK = 7 * DAY_SECONDS
+#: What a busy second of a machine moves, by node_exporter family.
+DISK_RATES = {
+    "node_disk_read_bytes_total": 2_000_000,
+    "node_disk_written_bytes_total": 5_000_000,
+    "node_disk_reads_completed_total": 120,
+    "node_disk_writes_completed_total": 400,
+}
+NETWORK_RATES = {
+    "node_network_receive_bytes_total": 1_500_000,
+    "node_network_transmit_bytes_total": 2_500_000,
+    "node_network_receive_packets_total": 1_800,
+    "node_network_transmit_packets_total": 2_400,
+}
 #: (metric, resource, bucket start) -> value
 Points = dict[tuple[str, str, int], float]
 
@@ -81,8 +96,9 @@ class FakeVultr:
     """The fake; a context manager that serves while it is entered.
 
     `series` are arrays of percentages, one value per five minutes, that are replayed as CPU of
-    instances and databases; without any, made-up ones are. `exporters` says how many of the
-    instances run node_exporter, each on a loopback address of its own.
+    instances and databases, each from a place of its own; without any, made-up ones are.
+    `exporters` says how many of the instances run node_exporter, each on a loopback address of
+    its own.
     """
 
     def __init__(
@@ -109,6 +125,7 @@ class FakeVultr:
         #: By id: when each exporter was read whole, by the clock.
         self.scrapes: dict[str, list[float]] = {}
         self._series = [[float(value) for value in one] for one in series]
+        self._worked: dict[tuple[str, float], list[float]] = {}
         self._luck: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._recent: deque[float] = deque()
@@ -299,13 +316,22 @@ class FakeVultr:
 
     # -- what happens in it
 
-    def percent(self, resource_id: str, moment: float) -> float:
-        """How busy a resource is: constant over each five minutes."""
+    def percent(self, name: str, moment: float) -> float:
+        """How busy something is: constant over each five minutes."""
         step = int(moment // STEP)
         if self._series:
-            one = self._series[uuid.UUID(resource_id).int % len(self._series)]
-            return min(max(one[step % len(one)], 0.0), 100.0)
-        return round(1 + 98 * self._uniform(resource_id, step), 3)
+            which = zlib.crc32(name.encode())
+            one = self._series[which % len(self._series)]
+            return min(max(one[(step + which) % len(one)], 0.0), 100.0)
+        return round(1 + 98 * self._uniform(name, step), 3)
+
+    def memory_percent(self, resource_id: str, moment: float) -> float:
+        """How much of its memory a resource uses."""
+        return 25 + self.percent(f"{resource_id}/memory", moment) / 2
+
+    def disk_percent(self, resource_id: str, moment: float) -> float:
+        """How full a resource's disk is: it fills over a week, and then somebody clears it."""
+        return 20 + 50 * self._uniform(f"{resource_id}/disk", 0) + 20 * (moment % WEEK) / WEEK
 
     def day_total(self, resource_id: str, day: date, field_name: str) -> int:
         """The bytes of a whole day, once they are all counted."""
@@ -336,43 +362,34 @@ class FakeVultr:
 
     def usage(self, resource_id: str) -> dict[str, dict[str, float]]:
         """A database's usage now."""
-        percent = self.percent(resource_id, self.clock().timestamp())
+        moment = self.clock().timestamp()
+        disk = self.disk_percent(resource_id, moment)
+        memory = self.memory_percent(resource_id, moment)
         return {
-            "disk": {"current_gb": 0.5 * percent, "max_gb": 50, "percentage": percent},
-            "memory": {"current_mb": 10 * percent, "max_mb": 1000, "percentage": percent},
-            "cpu": {"percentage": percent},
+            "disk": {"current_gb": 0.5 * disk, "max_gb": 50, "percentage": disk},
+            "memory": {"current_mb": 10 * memory, "max_mb": 1000, "percentage": memory},
+            "cpu": {"percentage": self.percent(resource_id, moment)},
         }
 
     def exposition(self, resource_id: str, moment: float) -> str:
         """What an instance's node_exporter says: 1 CPU, 2 GiB, a disk, an interface, a root."""
         busy = self.busy_seconds(resource_id, moment)
-        percent = self.percent(resource_id, moment)
+        memory = self.memory_percent(resource_id, moment)
         size = 50e9
-        free = size * (1 - percent / 100)
+        free = size * (1 - self.disk_percent(resource_id, moment) / 100)
         lines = [
             f'node_cpu_seconds_total{{cpu="0",mode="idle"}} {self._since(moment) - busy!r}',
             f'node_cpu_seconds_total{{cpu="0",mode="user"}} {busy!r}',
             f"node_memory_MemTotal_bytes {2 * GIB}",
-            f"node_memory_MemAvailable_bytes {2 * GIB * (1 - percent / 100)!r}",
+            f"node_memory_MemAvailable_bytes {2 * GIB * (1 - memory / 100)!r}",
             f"node_boot_time_seconds {moment - self._since(moment)!r}",
             f"node_time_seconds {moment!r}",
             f'node_uname_info{{nodename="{resource_id}",release="6.1",machine="x86_64"}} 1',
             'node_network_up{device="eth0"} 1',
         ]
-        for family, factor in (
-            ("node_disk_read_bytes_total", 1000),
-            ("node_disk_written_bytes_total", 2000),
-            ("node_disk_reads_completed_total", 1),
-            ("node_disk_writes_completed_total", 2),
-        ):
-            lines.append(f'{family}{{device="vda"}} {factor * busy!r}')
-        for family, factor in (
-            ("node_network_receive_bytes_total", 5000),
-            ("node_network_transmit_bytes_total", 6000),
-            ("node_network_receive_packets_total", 5),
-            ("node_network_transmit_packets_total", 6),
-        ):
-            lines.append(f'{family}{{device="eth0"}} {factor * busy!r}')
+        for device, families in (("vda", DISK_RATES), ("eth0", NETWORK_RATES)):
+            for family, rate in families.items():
+                lines.append(f'{family}{{device="{device}"}} {rate * busy!r}')
         for family, value in (("size", size), ("free", free), ("avail", free)):
             lines.append(
                 f'node_filesystem_{family}_bytes{{device="/dev/vda1",fstype="ext4",'
@@ -386,15 +403,19 @@ class FakeVultr:
         """How long the CPU has worked since the start."""
         start = moment - self._since(moment)
         steps = int((moment - start) // STEP)
-        whole = sum(self.percent(resource_id, start + step * STEP) for step in range(steps))
+        with self._lock:
+            worked = self._worked.setdefault((resource_id, start), [0.0])
+            while len(worked) <= steps:
+                begun = start + (len(worked) - 1) * STEP
+                worked.append(worked[-1] + STEP * self.percent(resource_id, begun) / 100)
+            whole = worked[steps]
         rest = moment - start - steps * STEP
-        return (STEP * whole + rest * self.percent(resource_id, moment)) / 100
+        return whole + rest * self.percent(resource_id, moment) / 100
 
     @staticmethod
     def _since(moment: float) -> float:
         """Seconds since every machine's start, a Monday's midnight weeks ago."""
-        week = 7 * DAY_SECONDS
-        return moment - (moment // week - 1) * week
+        return moment - (moment // WEEK - 1) * WEEK
 
     # -- truth
 
@@ -409,10 +430,15 @@ class FakeVultr:
                     points["availability", one["id"], bucket] = 100.0
         for one in self.lists["databases"]:
             if one["status"].lower() == "running":
-                percent = self.percent(one["id"], at.timestamp())
-                for metric in ("cpu_utilization", "memory_utilization", "storage_utilization"):
-                    points[metric, one["id"], bucket] = percent
-                points["storage_free_bytes", one["id"], bucket] = (50 - 0.5 * percent) * 1e9
+                moment = at.timestamp()
+                disk = self.disk_percent(one["id"], moment)
+                for metric, value in (
+                    ("cpu_utilization", self.percent(one["id"], moment)),
+                    ("memory_utilization", self.memory_percent(one["id"], moment)),
+                    ("storage_utilization", disk),
+                    ("storage_free_bytes", (50 - 0.5 * disk) * 1e9),
+                ):
+                    points[metric, one["id"], bucket] = value
         return points
 
     def truth_of_bandwidth(self, first: date, last: date) -> Points:
@@ -432,23 +458,24 @@ class FakeVultr:
 
     def truth_of_exporter(self, resource_id: str, before: float, now: float) -> dict[str, float]:
         """What two scrapes of an instance say, by metric."""
-        percent = self.percent(resource_id, now)
         worked = self.busy_seconds(resource_id, now) - self.busy_seconds(resource_id, before)
         share = worked / (now - before)
+        disk = self.disk_percent(resource_id, now)
+        moved = [rate * share for rate in (*DISK_RATES.values(), *NETWORK_RATES.values())]
         return {
             "cpu_utilization": 100 * share,
-            "memory_utilization": percent,
-            "storage_utilization": percent,
-            "storage_free_bytes": 50e9 * (1 - percent / 100),
+            "memory_utilization": self.memory_percent(resource_id, now),
+            "storage_utilization": disk,
+            "storage_free_bytes": 50e9 * (1 - disk / 100),
             "uptime": self._since(now),
-            "disk_read_bytes_per_sec": 1000 * share,
-            "disk_write_bytes_per_sec": 2000 * share,
-            "disk_read_ops_per_sec": share,
-            "disk_write_ops_per_sec": 2 * share,
-            "network_in_bytes_per_sec": 5000 * share,
-            "network_out_bytes_per_sec": 6000 * share,
-            "network_in_packets_per_sec": 5 * share,
-            "network_out_packets_per_sec": 6 * share,
+            "disk_read_bytes_per_sec": moved[0],
+            "disk_write_bytes_per_sec": moved[1],
+            "disk_read_ops_per_sec": moved[2],
+            "disk_write_ops_per_sec": moved[3],
+            "network_in_bytes_per_sec": moved[4],
+            "network_out_bytes_per_sec": moved[5],
+            "network_in_packets_per_sec": moved[6],
+            "network_out_packets_per_sec": moved[7],
         }
 
     def _uniform(self, name: str, number: int) -> float:

@@ -58,6 +58,21 @@ def collected(server: Standalone, customer_id: str) -> set[tuple[str, str]]:
     return {(one["provider"], one["kind"]) for one in ended}
 
 
+def collected_at_all(server: Standalone, customer_id: str) -> bool:
+    """Whether both kinds were collected, in whole or in part."""
+    runs = server.get("/api/v2/collections", params={"customer_id": customer_id}).json()["data"]
+    ended = {one["kind"] for one in runs if one["status"] in ("succeeded", "partial")}
+    return ended == {"performance", "resources"}
+
+
+def series(server: Standalone, customer_id: str, provider: str, metric: str) -> list[str]:
+    """The times at which one of the resources has a point."""
+    path = f"/api/v2/performance/{customer_id}/{provider}/metrics"
+    points = data(server, f"{path}?metric_name={metric}&limit=10000")["data"]
+    first = points[0]["resource_id"]
+    return [point["timestamp"] for point in points if point["resource_id"] == first]
+
+
 def data(server: Standalone, path: str) -> Any:
     answer = server.get(path)
     assert answer.status_code == httpx.codes.OK, answer.text
@@ -77,5 +92,13 @@ def test_four_clouds_are_there_without_an_account(tmp_path):
                 summary = data(server, f"/api/v2/resources/{customer_id}/{provider}/summary")
                 assert summary["resources"] >= 8, provider
                 assert {"compute_instance", "database"} <= summary["by_type"].keys()
+                assert len(series(server, customer_id, provider, "cpu_utilization")) > 12, provider
+                changes = data(server, f"/api/v2/resources/{customer_id}/{provider}/changes")
+                assert {one["change"] for one in changes["data"]} >= {"created", "deleted"}
+        while not collected_at_all(server, "initech"):
+            time.sleep(0.2)
+        coverage = data(server, "/api/v2/performance/initech/vultr/coverage")
+        reasons = {gap["reason"] for scope in coverage["data"] for gap in scope["gaps"]}
+        assert "denied" in reasons
         assert server.stop(signal.SIGINT) == 0
     assert "Traceback" not in server.output.read_text()

@@ -228,6 +228,7 @@ def test_a_fleet_replays_the_series_that_it_is_given(store: Store) -> None:
         of = collector(store, fake, clock)
         of.collect(Kind.PERFORMANCE)
     found = [v for (metric, *_), v in of.stored_points().items() if metric == "cpu_utilization"]
+    # Each database begins at a place of its own, and goes on from there.
     assert sorted(found) == [12.5] * 3 + [80.0] * 3
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from celery import Celery
 from celery.beat import PersistentScheduler, ScheduleEntry, Scheduler, Service
+from celery.bootsteps import CLOSE  # type: ignore[attr-defined]  # the stubs lack it
 from celery.schedules import crontab
 from celery.worker import WorkController, state
 from kombu.exceptions import ChannelError, OperationalError
@@ -147,9 +148,11 @@ class InProcess:
     def stop(self, timeout: float) -> None:
         """Stop ticking and taking tasks; waits at most `timeout` seconds for those begun."""
         deadline = time.monotonic() + timeout
-        # The worker's loop looks at this, as its signal handlers would set it.
-        state.should_stop = 0  # type: ignore[assignment]  # the stubs know only the initial None
+        # The loop sees this within two seconds. What signal handlers would set, it looks at in one
+        # turn of two seconds and obeys after the next.
+        self._worker.consumer.blueprint.state = CLOSE  # type: ignore[attr-defined]
         self._beat.stop()
         for thread in self._threads:
             thread.join(max(deadline - time.monotonic(), 0))
-        state.should_stop = None
+        while state.active_requests and time.monotonic() < deadline:
+            time.sleep(0.02)
