@@ -87,10 +87,10 @@ class _Past:
     clock: Clock
 
     def __post_init__(self) -> None:
-        self._ledger = RunLedger(self.store)
+        self._ledger = RunLedger(self.store, now=self.clock)
         self._pipeline = Pipeline(
             ledger=self._ledger,
-            writer=ClickHouseWriter(self.store, retention=RETENTION, now=self.clock),
+            writer=ClickHouseWriter(self.store, retention=RETENTION),
             inventory=InventoryWriter(self.store, now=self.clock),
             retention=RETENTION,
             now=self.clock,
