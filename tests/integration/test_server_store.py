@@ -198,7 +198,7 @@ def test_an_answer_that_breaks_off_is_told_and_never_taken_for_whole(remote):
 
 
 def test_a_query_over_its_time_is_told(remote):
-    with pytest.raises(StoreUnavailableError, match="more time or memory"):
+    with pytest.raises(StoreUnavailableError, match="more time, memory or rows"):
         remote.query(
             "SELECT sleepEachRow(1) FROM numbers(3) "
             "SETTINGS max_execution_time = 1, max_block_size = 1"

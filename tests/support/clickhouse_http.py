@@ -1,6 +1,9 @@
 """A ClickHouse server for tests: its HTTP interface over the embedded engine.
 
-    python -m support.clickhouse_http <store directory> <port> [user:password]
+    python -m support.clickhouse_http <store directory> <port> [--user name:password]
+        [--reader name:password] [--certificate file.pem]
+
+A reader is a user whose profile says `readonly=2`. With a certificate it speaks TLS.
 
 It prints `ready` once it answers. It speaks what ClickHouse's drivers need: a statement in
 the body or in `query`, `param_<name>`, `database`, settings as URL parameters, form fields,
@@ -11,11 +14,12 @@ block header, which drivers negotiate.
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import re
 import signal
-import sys
+import ssl
 import uuid
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
@@ -75,6 +79,7 @@ _STATUS_OF_CODE = {
     81: 404,  # UNKNOWN_DATABASE
     115: 404,  # UNKNOWN_SETTING
     159: 408,  # TIMEOUT_EXCEEDED
+    164: 500,  # READONLY
     _AUTHENTICATION_FAILED: 403,
 }
 
@@ -95,10 +100,14 @@ class Engine:
         )
 
     @contextmanager
-    def session(self, database: str, settings: Mapping[str, str]) -> Iterator[Any]:
+    def session(
+        self, database: str, settings: Mapping[str, str], *, readonly: bool
+    ) -> Iterator[Any]:
         """A connection that uses the database and has the settings."""
         connection = _connect(self._directory)
         try:
+            if readonly:
+                connection.query("SET readonly = 2")
             connection.query(f"USE `{database.replace('`', '')}`")
             if settings:
                 assignments = (f"{name} = {_quoted(value)}" for name, value in settings.items())
@@ -118,7 +127,8 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = 1 << 16
     engine: Engine
-    credentials: str
+    #: Whether `name:password` may only read.
+    users: Mapping[str, bool]
 
     def do_GET(self) -> None:
         if self.path == "/ping":
@@ -137,7 +147,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers.get_content_type() == "multipart/form-data":
             fields |= self._form(body)
             body = b""
-        if not self._is_known(fields):
+        user = self._user(fields)
+        if user not in self.users:
             self._fail(
                 f"Code: {_AUTHENTICATION_FAILED}. DB::Exception: Authentication failed: password "
                 "is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)"
@@ -149,7 +160,9 @@ class Handler(BaseHTTPRequestHandler):
             k: v for k, v in fields.items() if k not in _TRANSPORT and not k.startswith("param_")
         }
         try:
-            with self.engine.session(fields.get("database", "default"), settings) as session:
+            with self.engine.session(
+                fields.get("database", "default"), settings, readonly=self.users[user]
+            ) as session:
                 self._run(session, statement, bound, fields)
         except ConnectionError:
             self.close_connection = True
@@ -227,13 +240,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _is_known(self, fields: Mapping[str, str]) -> bool:
+    def _user(self, fields: Mapping[str, str]) -> str:
         authorization = self.headers.get("Authorization", "")
         if authorization.startswith("Basic "):
-            return b64decode(authorization[6:]).decode() == self.credentials
-        user = self.headers.get("X-ClickHouse-User") or fields.get("user", "default")
-        password = self.headers.get("X-ClickHouse-Key") or fields.get("password", "")
-        return f"{user}:{password}" == self.credentials
+            return b64decode(authorization[6:]).decode()
+        name = self.headers.get("X-ClickHouse-User") or fields.get("user", "default")
+        return f"{name}:{self.headers.get('X-ClickHouse-Key') or fields.get('password', '')}"
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -309,12 +321,23 @@ def _quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def main(directory: str, port: str, credentials: str = "default:") -> None:
+def main() -> None:
     """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--user", default="default:")
+    parser.add_argument("--reader")
+    parser.add_argument("--certificate")
+    given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    Handler.engine = Engine(directory)
-    Handler.credentials = credentials
-    with Server(("127.0.0.1", int(port)), Handler) as server:
+    Handler.engine = Engine(given.directory)
+    Handler.users = {given.user: False} | ({given.reader: True} if given.reader else {})
+    with Server(("127.0.0.1", given.port), Handler) as server:
+        if given.certificate:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(given.certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         print("ready", flush=True)
         try:
             server.serve_forever()
@@ -323,4 +346,4 @@ def main(directory: str, port: str, credentials: str = "default:") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -62,22 +62,50 @@ class Server:
         self._process = None
 
 
-def redis_server(folder: Path) -> Server:
-    """A Redis that writes nothing to disk; the test is skipped where there is none."""
+def redis_server(folder: Path, *, certificate: Path | None = None) -> Server:
+    """A Redis that writes nothing to disk; the test is skipped where there is none.
+
+    With a certificate (and its key in the same file) it speaks TLS and nothing else.
+    """
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed")
     port = str(free_port())
-    command = [program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    return Server(command, f"redis://127.0.0.1:{port}/0", ready="Ready to accept connections")
-
-
-def clickhouse_server(folder: Path, credentials: str = "default:") -> Server:
-    """ClickHouse's HTTP interface over a store in `folder`, for `user:password`."""
-    port = str(free_port())
+    command = [program, "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    if certificate is None:
+        plain = [*command, "--port", port]
+        return Server(plain, f"redis://127.0.0.1:{port}/0", ready="Ready to accept connections")
+    pem = str(certificate)
+    tls = ["--tls-cert-file", pem, "--tls-key-file", pem, "--tls-auth-clients", "no"]
     return Server(
-        [sys.executable, "-m", "support.clickhouse_http", str(folder), port, credentials],
-        f"clickhouse://{credentials}@127.0.0.1:{port}/optiinfra_metrics",
+        [*command, "--port", "0", "--tls-port", port, *tls],
+        f"rediss://localhost:{port}/0",
+        ready="Ready to accept connections",
+    )
+
+
+def clickhouse_server(
+    folder: Path,
+    credentials: str = "default:",
+    *,
+    reader: str = "",
+    certificate: Path | None = None,
+) -> Server:
+    """ClickHouse's HTTP interface over a store in `folder`, for `user:password`.
+
+    `reader` is a second user, who may only read. With a certificate it speaks TLS.
+    """
+    port = str(free_port())
+    command = [sys.executable, "-m", "support.clickhouse_http", str(folder), port]
+    command += ["--user", credentials]
+    if reader:
+        command += ["--reader", reader]
+    if certificate:
+        command += ["--certificate", str(certificate)]
+    address = f"localhost:{port}" if certificate else f"127.0.0.1:{port}"
+    return Server(
+        command,
+        f"clickhouse{'s' if certificate else ''}://{credentials}@{address}/optiinfra_metrics",
         ready="ready",
         environment={"PYTHONPATH": str(TESTS)},
     )

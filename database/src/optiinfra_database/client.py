@@ -3,6 +3,9 @@
 `connect` takes `chdb:///<dir>` (the engine inside this process), `clickhouse://` or
 `clickhouses://user:password@host:port/database` (a server, through HTTP). The same SQL runs
 on both. Values reach SQL only as server-side bound parameters, `{name:Type}`.
+
+Readers need no right but to select, and work for a user whose profile says `readonly=2`:
+what a session says of itself (formats and limits) are settings, which `readonly=1` refuses.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any, Protocol
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 import clickhouse_connect
 import pyarrow as pa
@@ -32,6 +35,7 @@ from urllib3.exceptions import HTTPError
 
 from optiinfra.errors import (
     ConfigError,
+    QueryTooLargeError,
     StoreError,
     StoreLockedError,
     StoreUnavailableError,
@@ -42,7 +46,7 @@ DEFAULT_DATABASE = "optiinfra_metrics"
 Params = Mapping[str, Any]
 
 # What every session says. FINAL filters on the sorting key before it merges; JSON comes out
-# as the API promises it; one query may not take the machine.
+# as the API promises it.
 SESSION_SETTINGS: dict[str, Any] = {
     "optimize_move_to_prewhere_if_final": 1,
     "date_time_output_format": "iso",
@@ -53,17 +57,36 @@ SESSION_SETTINGS: dict[str, Any] = {
     "format_custom_escaping_rule": "Raw",
     "format_custom_row_after_delimiter": "",
     "format_custom_row_between_delimiter": ",\n",
-    "max_execution_time": 120,
-    "max_memory_usage": 4_000_000_000,
     "max_bytes_before_external_sort": 500_000_000,
     "max_bytes_before_external_group_by": 1_000_000_000,
 }
+# No query may take the machine, whoever wrote it: seconds and bytes. Somebody waits for an
+# answer; an export takes its time, and a stream holds little of it.
+WORK_LIMITS = {"max_execution_time": 120, "max_memory_usage": 4_000_000_000}
+ANSWER_LIMITS = {
+    "max_execution_time": 30,
+    "max_memory_usage": 2_000_000_000,
+    "max_rows_to_read": 5_000_000_000,
+    "max_result_rows": 1_000_000,
+    "max_result_bytes": 500_000_000,
+}
+EXPORT_LIMITS = {"max_execution_time": 600, "max_memory_usage": 4_000_000_000}
 
-_NOT_ENOUGH_SPACE = 243
-_OVER_LIMIT = {159, 160, 241}  # execution time, estimated time, memory
-_SOCKET_CODES = {209, 210, 279, 425}  # timeouts, network, all connections failed
-_NOT_MIGRATED = {60, 81}  # unknown table, unknown database
-_NOT_LET_IN = {192, 193, 194, 497, 516}  # user, password, missing right
+#: Rows, execution time, estimated time, memory, bytes, rows or bytes of the result.
+_OVER_LIMIT = {158, 159, 160, 241, 307, 396}
+#: Memory that others use, not this query.
+_OF_ALL = re.compile(r"\((total|for user)\)|User memory limit")
+#: What passes, or what somebody else does something about.
+_UNAVAILABLE = {
+    243: ": no space left on its disk",
+    **dict.fromkeys((209, 210, 279, 425), " does not answer"),  # timeouts, network
+    **dict.fromkeys(
+        (60, 81),  # unknown table, unknown database
+        " lacks the database or a table; the data collector makes them when it starts, and so "
+        "does `optiinfra migrate`",
+    ),
+}
+_NOT_LET_IN = {164, 192, 193, 194, 497, 516}  # read-only, user, password, missing right
 
 
 class Store:
@@ -76,8 +99,8 @@ class Store:
     def __init__(self, engine: _Engine, database: str) -> None:
         self._engine = engine
         self.database = database
-        self._idle: LifoQueue[Client] = LifoQueue()
-        self._closed = False
+        self._work = _Pool(engine, database, WORK_LIMITS)
+        self._answers = _Pool(engine, database, ANSWER_LIMITS)
 
     @property
     def where(self) -> str:
@@ -86,15 +109,18 @@ class Store:
 
     def query(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
         """The rows of a small answer as tuples; times are aware."""
-        with self._client() as client:
+        with self._work.client() as client:
             rows: Sequence[Sequence[Any]] = client.query(
                 sql, parameters=dict(params or {})
             ).result_rows
             return rows
 
     def query_bytes(self, sql: str, params: Params | None = None, *, format: str) -> bytes:
-        """The whole answer as the engine formats it, e.g. `TSVRaw`, `JSONEachRow`."""
-        with self._client() as client:
+        """The whole answer as the engine formats it, e.g. `TSVRaw`, `JSONEachRow`.
+
+        Raises QueryTooLargeError when it takes more than ANSWER_LIMITS allow.
+        """
+        with self._answers.client() as client:
             return client.raw_query(sql, parameters=dict(params or {}), fmt=format)
 
     def stream_bytes(
@@ -109,40 +135,47 @@ class Store:
 
     def command(self, sql: str, params: Params | None = None) -> None:
         """Run a statement that answers nothing: DDL, INSERT ... SELECT."""
-        with self._client() as client:
+        with self._work.client() as client:
             client.command(sql, parameters=dict(params or {}))
 
     def insert_arrow(self, table: str, rows: pa.Table) -> None:
         """Insert a columnar table; the rows are in the store when this returns."""
-        with self._client() as client:
+        with self._work.client() as client:
             client.insert_arrow(table, rows, settings={"async_insert": 0})
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Insert a few rows, as the run ledger does."""
-        with self._client() as client:
+        with self._work.client() as client:
             client.insert(table, rows, column_names=list(columns), settings={"async_insert": 0})
 
     def ping(self) -> None:
         """Raise StoreUnavailableError or StoreError when the store does not answer."""
-        with self._client() as client:
+        with self._work.client() as client:
             client.query("SELECT 1")
 
     def close(self) -> None:
         """Close idle connections; with the last one the embedded engine lets go of its lock."""
-        self._closed = True
-        while True:
-            try:
-                self._idle.get_nowait().close()
-            except Empty:
-                return
+        self._work.close()
+        self._answers.close()
+
+
+class _Pool:
+    """Connections whose queries have the same limits."""
+
+    def __init__(self, engine: _Engine, database: str, limits: Mapping[str, int]) -> None:
+        self._engine = engine
+        self._database = database
+        self._limits = limits
+        self._idle: LifoQueue[Client] = LifoQueue()
+        self._closed = False
 
     @contextmanager
-    def _client(self) -> Iterator[Client]:
-        with _named_errors(self.where):
+    def client(self) -> Iterator[Client]:
+        with _named_errors(self._engine.where):
             try:
                 client = self._idle.get_nowait()
             except Empty:
-                client = self._engine.open(self.database)
+                client = self._engine.open(self._database, self._limits)
             try:
                 yield client
             finally:
@@ -151,11 +184,19 @@ class Store:
                 else:
                     self._idle.put(client)
 
+    def close(self) -> None:
+        self._closed = True
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return
+
 
 class _Engine(Protocol):
     where: str
 
-    def open(self, database: str | None) -> Client: ...
+    def open(self, database: str | None, limits: Mapping[str, int]) -> Client: ...
     def stream(self, sql: str, params: Params, format: str, database: str) -> Iterator[bytes]: ...
     def stream_arrow(self, sql: str, params: Params, database: str) -> Iterator[pa.RecordBatch]: ...
 
@@ -192,7 +233,7 @@ def connect(dsn: str, *, create_database: bool = True) -> Store:
         )
     if create_database:
         with _named_errors(engine.where):
-            client = engine.open(None)
+            client = engine.open(None, WORK_LIMITS)
             try:
                 client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
                 return Store(engine, database)
@@ -238,12 +279,12 @@ class _Embedded:
                         "stop that one or set OPTIINFRA_STORE to another directory"
                     ) from error
 
-    def open(self, database: str | None) -> Client:
+    def open(self, database: str | None, limits: Mapping[str, int]) -> Client:
         return clickhouse_connect.get_client(
             interface="chdb",
             path=str(self._directory),
             database=database,
-            settings=SESSION_SETTINGS,
+            settings={**SESSION_SETTINGS, **limits},
             tz_mode="aware",
         )
 
@@ -256,7 +297,7 @@ class _Embedded:
             connection = chdb.connect(str(self._directory))  # type: ignore[no-untyped-call]  # untyped package
             try:
                 connection.query(f"USE {database}")
-                for name, value in SESSION_SETTINGS.items():
+                for name, value in {**SESSION_SETTINGS, **EXPORT_LIMITS}.items():
                     connection.query(f"SET {name} = '{value}'")
                 bound, binds = bind_query(sql, dict(params))
                 names = {name.removeprefix("param_"): value for name, value in binds.items()}
@@ -264,7 +305,9 @@ class _Embedded:
                     for block in blocks:
                         yield block.bytes()
             except RuntimeError as error:
-                raise StoreError(f"{self.where}: {error}") from error
+                code = re.search(r"Code: (\d+)", str(error))
+                named = _named(int(code[1]), str(error), self.where) if code else None
+                raise named or StoreError(f"{self.where}: {error}") from error
             finally:
                 connection.close()
 
@@ -297,12 +340,21 @@ class _Server:
             "interface": "https" if secure else "http",
         }
         self.where = f"{parts.scheme}://{self._arguments['host']}:{self._arguments['port']}"
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if secure and "ca_cert" in options:
+            self._arguments["ca_cert"] = _readable(options.pop("ca_cert"))
+        if options:
+            # Not named: what stands behind a ? may be the end of a password.
+            raise ConfigError(
+                "OPTIINFRA_STORE: behind a ? only ca_cert=/path/of/ca.pem is known, and that "
+                "with clickhouses://; in user and password write ? as %3F"
+            )
 
-    def open(self, database: str | None) -> Client:
+    def open(self, database: str | None, limits: Mapping[str, int]) -> Client:
         return clickhouse_connect.get_client(
             **self._arguments,
             database=database or "__default__",
-            settings=SESSION_SETTINGS,
+            settings={**SESSION_SETTINGS, **limits},
             tz_mode="aware",
             autogenerate_session_id=False,
             connect_timeout=5,
@@ -310,7 +362,7 @@ class _Server:
 
     def stream(self, sql: str, params: Params, format: str, database: str) -> Iterator[bytes]:
         with _named_errors(self.where):
-            client = self.open(database)
+            client = self.open(database, EXPORT_LIMITS)
             try:
                 with client.raw_stream(sql, parameters=dict(params), fmt=format) as source:
                     while piece := source.read(1 << 20):
@@ -320,12 +372,22 @@ class _Server:
 
     def stream_arrow(self, sql: str, params: Params, database: str) -> Iterator[pa.RecordBatch]:
         with _named_errors(self.where):
-            client = self.open(database)
+            client = self.open(database, EXPORT_LIMITS)
             try:
                 with client.query_arrow_stream(sql, parameters=dict(params)) as batches:
                     yield from batches
             finally:
                 client.close()
+
+
+def _readable(path: str) -> str:
+    try:
+        Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"OPTIINFRA_STORE: ca_cert={path} cannot be read ({error.strerror})"
+        ) from error
+    return path
 
 
 @contextmanager
@@ -341,31 +403,34 @@ def _named_errors(where: str) -> Iterator[None]:
         raise StoreUnavailableError(f"store {where} broke off its answer") from error
     except ClickHouseError as error:
         code = getattr(error, "code", None)
-        if code == _NOT_ENOUGH_SPACE:
-            raise StoreUnavailableError(f"store {where}: no space left on its disk") from error
-        if code in _OVER_LIMIT:
-            raise StoreUnavailableError(
-                f"store {where}: the query took more time or memory than one may; ask for a "
-                "shorter range or fewer resources"
-            ) from error
-        if code in _SOCKET_CODES:
-            raise StoreUnavailableError(f"store {where} does not answer") from error
-        if code in _NOT_MIGRATED:
-            raise StoreUnavailableError(
-                f"store {where} lacks the database or a table; the data collector makes them "
-                "when it starts, and so does `optiinfra migrate`"
-            ) from error
-        if code in _NOT_LET_IN:
-            raise StoreError(
-                f"store {where} refused the user; check user and password in OPTIINFRA_STORE "
-                "and the user's grants"
-            ) from error
         if code is None and type(error) is DatabaseError:
             raise StoreUnavailableError(f"store {where} does not answer as ClickHouse") from error
-        raise
+        named = _named(code or 0, str(error), where)
+        if named is None:
+            raise
+        raise named from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise StoreUnavailableError(
                 f"store {where}: no space left on its disk or in the temporary directory"
             ) from error
         raise
+
+
+def _named(code: int, text: str, where: str) -> StoreError | None:
+    """What the server's error code asks to be done; None where it is the statement's fault."""
+    if code in _UNAVAILABLE:
+        return StoreUnavailableError(f"store {where}{_UNAVAILABLE[code]}")
+    if code in _OVER_LIMIT and _OF_ALL.search(text):
+        return StoreUnavailableError(f"store {where}: all queries together have no memory left")
+    if code in _OVER_LIMIT:
+        return QueryTooLargeError(
+            f"store {where}: the query took more time, memory or rows than one may; ask for a "
+            "shorter range or fewer resources"
+        )
+    if code in _NOT_LET_IN:
+        return StoreError(
+            f"store {where} refused the user; check user and password in OPTIINFRA_STORE "
+            "and the user's grants"
+        )
+    return None

@@ -58,5 +58,9 @@ class StoreUnavailableError(StoreError):
     """The store does not answer now; what was not written is collected again later."""
 
 
+class QueryTooLargeError(StoreUnavailableError):
+    """One query took more time, memory or rows than one may; a smaller one may do."""
+
+
 class BrokerUnavailableError(OptiInfraError):
     """The broker does not answer now; ask again."""

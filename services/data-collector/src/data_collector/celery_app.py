@@ -6,6 +6,7 @@ runs the same worker and beat in threads of its one process.
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 import uuid
@@ -39,6 +40,10 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return {
         # The in-process transport has no host, but warns without one.
         "broker_url": "memory://localhost" if broker.startswith("memory:") else broker,
+        # Celery takes rediss:// without more for "encrypt, whoever answers".
+        "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+        if broker.startswith("rediss:")
+        else None,
         "broker_connection_retry_on_startup": True,
         # A route must not hang on a broker that is away: it answers 503 and is asked again.
         "broker_transport_options": {

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from optiinfra.collector_client import CollectorRefusedError, CollectorUnavailableError
-from optiinfra.errors import BrokerUnavailableError, StoreUnavailableError
+from optiinfra.errors import BrokerUnavailableError, QueryTooLargeError, StoreUnavailableError
 
 log = structlog.get_logger()
 
@@ -144,6 +144,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(CollectorRefusedError, _refused)
+    app.add_exception_handler(QueryTooLargeError, _too_large)
     for error in (StoreUnavailableError, BrokerUnavailableError, CollectorUnavailableError):
         app.add_exception_handler(error, _unavailable)
 
@@ -194,6 +195,16 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, CollectorRefusedError)  # noqa: S101
     return Response(error.body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+async def _too_large(_: Request, error: Exception) -> Response:
+    log.warning("query_too_large", error=str(error))
+    return Problem(
+        422,
+        "Unprocessable Content",
+        "Answering this takes more time, memory or rows than one request may; ask for a shorter "
+        "range, or for fewer resources or metrics.",
+    ).response()
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
