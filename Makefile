@@ -10,6 +10,8 @@ STAMP := .venv/.installed
 PAGE := services/dashboard
 NPM := npm --prefix $(PAGE)
 NODE_STAMP := $(PAGE)/node_modules/.installed
+# A script of the page, skipped where its packages could not be installed.
+page = @if test -e $(NODE_STAMP); then $(NPM) run --silent $(1); else echo "skipped the web page's $(1): its packages are not installed"; fi
 PAGE_SOURCES := $(wildcard $(PAGE)/*.html $(PAGE)/*.json $(PAGE)/*.ts) $(shell find $(PAGE)/src $(PAGE)/public -type f)
 # The machine's own Node where it is new enough; else the one that setup puts into .venv.
 NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))'
@@ -35,7 +37,7 @@ $(NODE_STAMP): $(PAGE)/package-lock.json | $(STAMP)
 page: setup $(PAGE)/dist/index.html ## Build the web page; quick when nothing changed
 
 $(PAGE)/dist/index.html: $(PAGE)/package-lock.json $(PAGE_SOURCES) | $(NODE_STAMP)
-	@if test -e $(NODE_STAMP); then $(NPM) run --silent build -- --logLevel warn; fi
+	$(call page,build -- --logLevel warn)
 
 run: page ## Collect this machine and serve it on http://127.0.0.1:8000
 	@exec $(BIN)/optiinfra standalone
@@ -44,25 +46,25 @@ demo: page ## Serve four fake clouds, without any account
 	@PYTHONPATH=tests exec $(BIN)/python -m fakes.demo
 
 test: setup ## Run every test that needs no browser
-	@if test -e $(NODE_STAMP); then $(NPM) run --silent test; else echo "skipped the web page's unit tests: its packages are not installed"; fi
+	$(call page,test)
 	$(BIN)/pytest -n auto --dist loadgroup
 
 lint: setup ## Check style, imports and the rules between packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(NPM) run --silent lint
+	$(call page,lint)
 
 types: setup ## Check types, strictly
 	$(BIN)/mypy
-	$(NPM) run --silent types
+	$(call page,types)
 
 bench: setup ## Measure storage, writer, endpoints and memory; takes about half an hour
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 golden: setup ## Write the golden files anew; read the diff before you commit it
 	OPTIINFRA_WRITE_GOLDEN=1 $(BIN)/pytest -q tests/golden tests/contract/test_openapi_collector.py
-	$(NPM) run --silent api-types
+	$(call page,api-types)
 
 clean: ## Remove what setup and the tests made; collected data stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(PAGE)/node_modules $(PAGE)/dist
