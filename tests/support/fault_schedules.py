@@ -26,7 +26,7 @@ from data_collector.storage.clickhouse_writer import ClickHouseWriter
 from data_collector.storage.inventory_diff import ResourceChange, State
 from data_collector.storage.inventory_listing import Description
 from data_collector.storage.inventory_writer import InventoryWriter
-from data_collector.storage.run_ledger import Outcome, Run, RunLedger, new_run
+from data_collector.storage.run_ledger import Outcome, Run, RunLedger, Standing, new_run
 from optiinfra.accounts import Account
 from optiinfra.domain import Change, Gap, Kind, Scope, ScopeStatus
 from optiinfra.provider import Provider
@@ -238,7 +238,7 @@ def _rows(columns: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
 
 
 class _MemoryLedger(RunLedger):
-    """A ledger that forgets: listings need no watermark."""
+    """A ledger that forgets: what a listing says does not depend on those before it."""
 
     def __init__(self) -> None:
         pass
@@ -246,8 +246,8 @@ class _MemoryLedger(RunLedger):
     def record_outcome(self, run: Run, outcome: Outcome, gaps: Sequence[Gap] = ()) -> None:
         pass
 
-    def watermark(self, run: Run, scope: str) -> datetime | None:
-        return None
+    def standing(self, run: Run, scope: str) -> Standing:
+        return Standing()
 
 
 @dataclass
