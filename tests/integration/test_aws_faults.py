@@ -15,6 +15,7 @@ from support.collector import Clock, TestCollector
 from data_collector.collectors.aws import AwsProvider
 from data_collector.collectors.aws.session import Session
 from optiinfra.accounts import Account
+from optiinfra.calls import Calls, Limit
 from optiinfra.domain import Gap, Kind, ScopeStatus, Series, Window, floor_time
 from optiinfra.errors import (
     ContractError,
@@ -198,3 +199,59 @@ def test_credentials_that_are_not_there(fake, monkeypatch, tmp_path, credentials
     (scope, *_) = AwsProvider().scopes(one, Kind.RESOURCES)
     with pytest.raises(CredentialError):
         list(AwsProvider().list_resources(one, scope))
+
+
+class Paces:
+    """A limiter that notes whose limits were kept to."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def wait(self, limit: Limit) -> None:
+        self.names.append(limit.name)
+
+    def throttled(self, limit: Limit, retry_after: timedelta | None) -> None:
+        """Nothing to note."""
+
+    def succeeded(self, limit: Limit) -> None:
+        """Nothing to note."""
+
+
+def paces_of(provider: AwsProvider, one: Account) -> list[str]:
+    paces = Paces()
+    (scope, *_) = provider.scopes(one, Kind.RESOURCES)
+    assert list(provider.list_resources(replace(one, calls=Calls(paces)), scope))
+    return paces.names
+
+
+@pytest.fixture
+def own_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "collector")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "collector")
+
+
+@pytest.mark.usefixtures("own_keys")
+def test_two_entries_of_one_aws_account_share_its_limits(fake):
+    provider = AwsProvider()
+    prod = replace(account(fake), credentials={})
+    again = replace(prod, customer_id="globex", account_id="other")
+    limit = "aws/123456789012/us-east-1/ec2"
+    assert paces_of(provider, prod)[1:] == [limit, limit]
+    assert paces_of(provider, again) == [limit]
+    by_role = replace(prod, account_id="role", credentials=ROLE)
+    assert limit in paces_of(provider, by_role)
+    assert fake.requests["GetCallerIdentity"] == 1
+
+
+@pytest.mark.usefixtures("own_keys")
+def test_limits_go_by_our_own_names_where_sts_does_not_answer(fake):
+    clock = Clock(datetime.now(UTC))
+    provider = AwsProvider(session=Session(now=clock))
+    prod = replace(account(fake), credentials={})
+    fake.faults = Faults(deny={"GetCallerIdentity"})
+    for _ in range(2):
+        assert set(paces_of(provider, prod)[1:]) <= {"aws/acme/prod/us-east-1/ec2"}
+    assert fake.requests["GetCallerIdentity"] == 1
+    fake.faults = Faults()
+    clock.forward(timedelta(minutes=61))
+    assert paces_of(provider, prod)[-1] == "aws/123456789012/us-east-1/ec2"

@@ -39,6 +39,8 @@ _ATTEMPTS, _DEADLINE = 5, timedelta(seconds=120)
 #: Temporary keys are renewed when they are valid for less than this.
 _RENEW_BEFORE = timedelta(minutes=10)
 _SESSION_SECONDS = 3600
+#: When STS did not tell the number of an AWS account, it is asked again after this.
+_ASK_AGAIN = timedelta(hours=1)
 #: Clients kept; one takes some hundred kilobytes, and an account has one per region and API.
 _CLIENTS = 256
 
@@ -86,6 +88,7 @@ class Session:
         self._profiles: dict[str | None, Any] = {}
         self._clients: OrderedDict[Hashable, Any] = OrderedDict()
         self._roles: OrderedDict[Hashable, _Keys] = OrderedDict()
+        self._owners: dict[Hashable, tuple[str, datetime]] = {}
 
     def call(
         self,
@@ -102,16 +105,11 @@ class Session:
         `units` is what AWS bills by and `per_second` a pace below the API's own limit.
         Raises the errors of `optiinfra.errors`, RefusedError where the parameters are at fault.
         """
-        rate: float = getattr(options_of(account).requests_per_second, api.rate)
-        limit = Limit(f"aws/{_limited(account)}/{region}/{api.rate}", min(rate, per_second or rate))
+        limit = _limit(self._owner(account), account, region, api, per_second)
 
         def attempt() -> Answer:
             client = self._client(account, api.service, region)
-            with (
-                account.calls.made(api.operation, limit=limit, units=units),
-                _named_errors(client, api, region),
-            ):
-                return _checked(_invoke(client, api, params), api, region)
+            return _sent(client, account, region, api, params, limit, units)
 
         try:
             return call_with_retry(attempt, attempts=_ATTEMPTS, deadline=_DEADLINE)
@@ -157,6 +155,37 @@ class Session:
         except OptiInfraError:
             return error
         return DeniedError(f"{api.operation} in {region}: the account has not enabled the region")
+
+    def _owner(self, account: Account) -> str:
+        """Whom AWS limits: the AWS account, however many accounts of ours read it. By our own
+        name where AWS does not tell its number."""
+        known = account.credentials
+        ours = f"{account.customer_id}/{account.account_id}"
+        if "role_arn" in known:
+            role = re.search(r"::(\d{12}):", str(known["role_arn"]))
+            return role[1] if role else ours
+        if known.get("anonymous"):
+            return ours
+        endpoint = account.endpoints.get("sts") or account.endpoints.get("default")
+        key = (self._keys(account), endpoint)
+        with self._lock:
+            told = self._owners.get(key)
+        if told is None or (not told[0] and self._now() - told[1] > _ASK_AGAIN):
+            told = self._number(account, ours), self._now()
+            with self._lock:
+                self._owners[key] = told
+        return told[0] or ours
+
+    def _number(self, account: Account, ours: str) -> str:
+        """The AWS account's number, empty where STS cannot be asked: tried once, since nothing
+        but the pace depends on it."""
+        home = home_region(account)
+        client = self._client(account, WHO_AM_I.service, home)
+        limit = _limit(ours, account, home, WHO_AM_I)
+        try:
+            return str(_sent(client, account, home, WHO_AM_I, {}, limit)["Account"])
+        except (ContractError, DeniedError, TransientError):
+            return ""
 
     def _client(self, account: Account, service: str, region: str) -> Any:
         endpoint = account.endpoints.get(service) or account.endpoints.get("default")
@@ -250,17 +279,11 @@ class Session:
             params["ExternalId"] = account.secret("external_id").get_secret_value()
         region = home_region(account)
         endpoint = account.endpoints.get("sts") or account.endpoints.get("default")
-        limit = Limit(
-            f"aws/{_limited(account)}/{region}/sts", options_of(account).requests_per_second.sts
-        )
+        limit = _limit(self._owner(account), account, region, ASSUME_ROLE)
 
         def attempt() -> Answer:
-            client = self._client_of(base, "sts", region, endpoint)
-            with (
-                account.calls.made(ASSUME_ROLE.operation, limit=limit),
-                _named_errors(client, ASSUME_ROLE, region),
-            ):
-                return _checked(_invoke(client, ASSUME_ROLE, params), ASSUME_ROLE, region)
+            client = self._client_of(base, ASSUME_ROLE.service, region, endpoint)
+            return _sent(client, account, region, ASSUME_ROLE, params, limit)
 
         try:
             given = call_with_retry(attempt, attempts=_ATTEMPTS, deadline=_DEADLINE)["Credentials"]
@@ -283,10 +306,12 @@ def home_region(account: Account) -> str:
     return _HOME_OF_PARTITION.get(partition, "us-east-1")
 
 
-def _limited(account: Account) -> str:
-    """Whom AWS limits: the AWS account, or what we call it where its number is not known."""
-    number = re.search(r"::(\d{12}):", str(account.credentials.get("role_arn", "")))
-    return number[1] if number else f"{account.customer_id}/{account.account_id}"
+def _limit(
+    owner: str, account: Account, region: str, api: Api, per_second: float | None = None
+) -> Limit:
+    """The API's limit, or a pace below it."""
+    rate: float = getattr(options_of(account).requests_per_second, api.rate)
+    return Limit(f"aws/{owner}/{region}/{api.rate}", min(rate, per_second or rate))
 
 
 def _timestamp(value: object) -> datetime:
@@ -299,11 +324,24 @@ def _timestamp(value: object) -> datetime:
     return parsed
 
 
-def _invoke(client: Any, api: Api, params: Mapping[str, Any]) -> Answer:
+def _sent(
+    client: Any,
+    account: Account,
+    region: str,
+    api: Api,
+    params: Mapping[str, Any],
+    limit: Limit,
+    units: int = 1,
+) -> Answer:
+    """The answer to one request, counted and paced; its errors are those of ours."""
     from botocore import xform_name
 
-    answer: Answer = getattr(client, xform_name(api.operation))(**params)
-    return answer
+    with (
+        account.calls.made(api.operation, limit=limit, units=units),
+        _named_errors(client, api, region),
+    ):
+        answer: Answer = getattr(client, xform_name(api.operation))(**params)
+        return _checked(answer, api, region)
 
 
 def _checked(answer: Answer, api: Api, region: str) -> Answer:
