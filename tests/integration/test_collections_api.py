@@ -30,8 +30,20 @@ SIXTH = """
 
     gate = threading.Event()
     gate.set()
+    #: While these hold a message, scopes cannot be named, and resources cannot be listed.
+    nameless, refused = [], []
 
     class Sixth(SimulatedProvider):
+        def scopes(self, account, kind):
+            if nameless:
+                raise CredentialError(nameless[-1])
+            return super().scopes(account, kind)
+
+        def list_resources(self, account, scope):
+            if refused:
+                raise CredentialError(refused[-1])
+            yield from super().list_resources(account, scope)
+
         def collect_performance(self, account, scope, window):
             assert gate.wait(30)
             if account.account_id == "expired":
@@ -165,6 +177,44 @@ def test_expired_credentials_fail_their_account_alone(api):
     assert run["scopes"][0]["error_class"] == "CredentialError"
     (good,) = start(api, account_id="prod", kinds=["performance"])
     assert ended(api, good)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("fault", ["nameless", "refused"])
+def test_scopes_that_were_left_out_say_so_and_their_resources_are_unknown(
+    store, runtime, api, monkeypatch, fault
+):
+    (run_id,) = start(api, account_id="prod", kinds=["resources"])
+    listed = ended(api, run_id)["scopes"]
+    monkeypatch.setattr(import_module("sixth_provider"), fault, ["sixth/prod: the key expired"])
+    account = runtime.accounts.find("acme", "sixth", "prod")[0]
+    run, _ = runtime.runs.open(account, Kind.RESOURCES, trigger="test")
+    run, scopes = runtime.runs.begin(run, account)
+    for scope in scopes:  # one after the other: all but the first meet a run that was stopped
+        runtime.runs.collect(run, account, scope)
+    failed = api.get(f"/api/v2/collections/{run.run_id}").json()
+    assert failed["status"] == "failed"
+    assert failed["api_calls"] == 0
+    assert [one["scope"] for one in failed["scopes"]] == [one["scope"] for one in listed]
+    assert all("the key expired" in one["error"] for one in failed["scopes"])
+    known = api.get("/api/v2/resources/acme/sixth/list").json()["data"]
+    assert {row["scope"] for row in known} == {one["scope"] for one in listed}
+    assert all(row["unknown_since"] for row in known)
+    summary = api.get("/api/v2/resources/acme/sixth/summary").json()
+    assert summary["unknown_count"] == summary["resources"] == len(known)
+
+
+def test_left_out_windows_are_explained(runtime, api, monkeypatch):
+    (run_id,) = start(api, account_id="prod", kinds=["performance"])
+    ended(api, run_id)
+    monkeypatch.setattr(import_module("sixth_provider"), "nameless", ["the key expired"])
+    account = runtime.accounts.find("acme", "sixth", "prod")[0]
+    run, _ = runtime.runs.open(account, Kind.PERFORMANCE, trigger="test")
+    runtime.runs.begin(run, account)
+    outcomes = runtime.ledger.find_run(run.run_id)["scopes"]
+    assert [(one["status"], one["error_class"]) for one in outcomes] == [
+        ("failed", "CredentialError")
+    ] * 2
+    assert all(one["window"]["start"] < one["window"]["end"] for one in outcomes)
 
 
 def test_a_requested_window_is_what_the_run_collects(api):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.collector import Clock, TestCollector
 from support.inventory import list_scope, resource
 
 from optiinfra.accounts import Account
 from optiinfra.catalog import ResourceStatus, ResourceType
-from optiinfra.domain import Change, Window
+from optiinfra.domain import Change, Gap, Kind, Resource, Scope, Window
+from optiinfra.errors import DeniedError, ThrottledError, TransientError
+from optiinfra.testing.simulated import SimulatedProvider
 from optiinfra_database import Store
 from resource_agent.readers.resource_reader import ChangeFilters, Key, Page, ResourceReader
 from resource_agent.readers.selection import Filters, Owner
@@ -67,6 +71,7 @@ def test_a_resource_carries_all_that_is_known_of_it(store: Store, reader: Resour
         "first_seen": text(at(0)),
         "last_seen": text(at(15)),
         "deleted_at": None,
+        "unknown_since": None,
         "timestamp": text(at(15)),
         "metadata": metadata,
     }
@@ -194,6 +199,65 @@ class TestAsOf:
         assert then["status"] == "running"
         assert not reader.get_resource_by_id(AWS, "i-2", as_of=at(15))
         assert not reader.get_resource_by_id(AWS, "/a/b", as_of=at(-1))
+
+
+class TestUnknownSince:
+    """The resources of a scope that a real collector lists well, then not, then well again."""
+
+    ACCOUNT = Account("acme", "prod", "aws", options={"scopes": 2, "resources": 1})
+
+    def listed(self, store: Store, clock: Clock, error: Exception | None) -> None:
+        class Refusing(SimulatedProvider):
+            def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap]:
+                for found in super().list_resources(account, scope):
+                    yield found
+                    if error and scope.name.endswith("part-0"):
+                        raise error
+
+        collector = TestCollector(store, Refusing(name="aws"), self.ACCOUNT, clock)
+        collector.collect(Kind.RESOURCES)
+
+    def told(self, reader: ResourceReader, as_of: datetime | None = None) -> dict[str, Any]:
+        rows = objects(reader.get_resources(AWS, Filters(), limit=99, as_of=as_of))
+        return {row["scope"].removeprefix("aws/prod/"): row["unknown_since"] for row in rows}
+
+    @pytest.mark.parametrize(
+        "error", [DeniedError("no"), ThrottledError("slow"), TransientError("cut"), KeyError("x")]
+    )
+    def test_it_is_the_first_listing_that_was_not_complete_since_the_last_that_was(
+        self, store: Store, reader: ResourceReader, error: Exception
+    ) -> None:
+        clock = Clock(at(0))
+        for fault in (None, error, error):
+            self.listed(store, clock, fault)
+            clock.forward(timedelta(minutes=15))
+        unknown = {"part-0": text(at(15)), "part-1": None}
+        assert self.told(reader) == unknown
+        one = objects(reader.get_resources(AWS, Filters(), limit=1))[0]
+        assert json.loads(reader.get_resource_by_id(AWS, one["resource_id"]).text) == one
+        (group,) = json.loads(
+            b"[%b]"
+            % reader.get_resources_by_type(AWS, [ResourceType.COMPUTE_INSTANCE], limit=9).text
+        )
+        assert (group["count"], group["unknown_count"]) == (2, 1)
+        assert [one["unknown_since"] for one in group["resources"]] == [text(at(15)), None]
+        summary = json.loads(reader.get_resource_summary(AWS).text)
+        assert (summary["unknown_count"], summary["unknown_since"]) == (1, text(at(15)))
+
+        self.listed(store, clock, None)
+        assert self.told(reader) == {"part-0": None, "part-1": None}
+        summary = json.loads(reader.get_resource_summary(AWS).text)
+        assert (summary["unknown_count"], summary["unknown_since"]) == (0, None)
+        assert self.told(reader, at(14)) == {"part-0": None, "part-1": None}
+        assert self.told(reader, at(30)) == unknown, "as it was then"
+        assert self.told(reader, at(45)) == {"part-0": None, "part-1": None}
+
+    def test_what_is_gone_is_known_to_be_gone(self, store: Store, reader: ResourceReader) -> None:
+        list_scope(store, at(0), resource("i-1"), scope="aws/prod/part-0")
+        list_scope(store, at(1), scope="aws/prod/part-0")
+        self.listed(store, Clock(at(15)), DeniedError("no"))
+        rows = objects(reader.get_resources(AWS, Filters(), limit=99, include_deleted=True))
+        assert next(row for row in rows if row["deleted_at"])["unknown_since"] is None
 
 
 def test_groups_count_everything_and_show_the_first(store: Store, reader: ResourceReader) -> None:

@@ -83,6 +83,27 @@ class Pipeline:
             )
         return outcome
 
+    def leave_out(
+        self, run: Run, provider: Provider, account: Account, scope: Scope, error: OptiInfraError
+    ) -> Outcome | None:
+        """Record that the scope was not even begun, and why; None when it lacked nothing.
+
+        What is stored of it stands, and answers say since when nobody knows better.
+        """
+        attempt = _Attempt(
+            account, self._limiter, started_at=self._now(), holds_back=_leaves_points_out
+        )
+        attempt.error = error
+        standing = self._standing(run, scope)
+        if run.kind is Kind.RESOURCES:
+            window = _moment(attempt.started_at)
+        else:
+            lacking = list(self._windows(run, provider, standing.collected_until))
+            if not lacking:
+                return None
+            window = Window(lacking[0].start, lacking[-1].end)
+        return self._record(run, provider, scope, attempt, WriteReport(), window, standing)
+
     def _standing(self, run: Run, scope: Scope) -> Standing:
         now = self._now()
         standing = self._ledger.standing(run, scope.name)
@@ -140,10 +161,10 @@ class Pipeline:
         attempt = _Attempt(
             account, self._limiter, started_at=self._now(), holds_back=_leaves_resources_out
         )
-        seen_at = attempt.started_at.replace(microsecond=0)
+        moment = _moment(attempt.started_at)
         if standing.collected_until:
             # After the listing before it, also one that a clock dated that was ahead.
-            seen_at = max(seen_at, standing.collected_until + timedelta(seconds=1))
+            moment = max(moment, _moment(standing.collected_until + timedelta(seconds=1)))
         found = list(attempt.items(lambda counted: provider.list_resources(counted, scope)))
         report = WriteReport()
         if attempt.complete:
@@ -152,12 +173,11 @@ class Pipeline:
                 account=account,
                 scope=scope,
                 run_id=run.run_id,
-                seen_at=seen_at,
+                seen_at=moment.start,
                 resources=found,
                 unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
             )
-            standing = replace(standing, collected_until=seen_at)
-        moment = Window(seen_at, seen_at + timedelta(seconds=1))
+            standing = replace(standing, collected_until=moment.start)
         return self._record(run, provider, scope, attempt, report, moment, standing)
 
     def _record(
@@ -258,6 +278,12 @@ class _Attempt:
             return str(self.error)
         # Somebody else's exception may carry anything in its text; its type is safe to show.
         return "unexpected fault in the provider; see the log" if self.error else ""
+
+
+def _moment(time: datetime) -> Window:
+    """The second that a listing speaks of."""
+    start = time.replace(microsecond=0)
+    return Window(start, start + timedelta(seconds=1))
 
 
 def _leaves_points_out(gap: Gap) -> bool:

@@ -64,10 +64,10 @@ class Runs:
     def begin(self, run: Run, account: Account) -> tuple[Run, Sequence[Scope]]:
         """Mark the run as running and say which scopes it has; a run without any is closed.
 
-        An account whose scopes cannot even be named closes its run as failed. A run that
-        ended or that another one has followed has none left: its message came twice, or
-        late. Raises StoreError when the store does not take it; the next run need not wait
-        then.
+        An account whose scopes cannot even be named closes its run as failed, and the scopes
+        that it had before are told to be left out. A run that ended or that another one has
+        followed has none left: its message came twice, or late. Raises StoreError when the
+        store does not take it; the next run need not wait then.
         """
         if self._hold(run) != run.run_id:
             return run, ()
@@ -83,10 +83,10 @@ class Runs:
         try:
             scopes = load_provider(account.provider).scopes(account, run.kind)
         except OptiInfraError as error:
-            self.abandon(run, error)
+            self._fail(run, account, error)
             return run, ()
         except Exception:
-            self.abandon(run, ContractError("a fault in the provider; see the log"))
+            self._fail(run, account, ContractError("a fault in the provider; see the log"))
             raise
         if not scopes:
             self._close(run)
@@ -99,25 +99,26 @@ class Runs:
         """Collect one scope; the one that finishes last closes the run.
 
         None as well for a scope that is done already, or whose run another one has followed:
-        a message may be delivered twice, and late. Raises StoreError when the store does not
-        take it; the run's other scopes are not begun then.
+        a message may be delivered twice, and late. Once the credentials were refused, the
+        run's other scopes are told to be left out. Raises StoreError when the store does not
+        take it; the other scopes are not begun then.
         """
         if not self._coordination.expects(run.run_id, scope.name) or self._hold(run) != run.run_id:
             return None
         outcome = None
         try:
-            if not self._coordination.stopped(run.run_id):
+            provider = load_provider(account.provider)
+            if why := self._coordination.stopped(run.run_id):
+                error = OptiInfraError(f"not begun, since the run was stopped: {why}")
+                outcome = self._pipeline.leave_out(run, provider, account, scope, error)
+            else:
                 outcome = self._pipeline.collect(
-                    run,
-                    load_provider(account.provider),
-                    account,
-                    scope,
-                    deadline=self._deadline(run),
+                    run, provider, account, scope, deadline=self._deadline(run)
                 )
             if outcome and outcome.error_class == CredentialError.__name__:
                 self._coordination.stop(run.run_id, outcome.error)
-        except Exception as error:
-            self._coordination.stop(run.run_id, f"{scope.name}: {type(error).__name__}")
+        except Exception as fault:
+            self._coordination.stop(run.run_id, f"{scope.name}: {type(fault).__name__}")
             raise
         finally:
             if self._coordination.finished(run.run_id, scope.name):
@@ -127,6 +128,15 @@ class Runs:
     def abandon(self, run: Run, error: OptiInfraError) -> None:
         """Close a run that cannot go on."""
         self._close(run, error=str(error))
+
+    def _fail(self, run: Run, account: Account, error: OptiInfraError) -> None:
+        """Close a run whose scopes nobody could name."""
+        try:
+            for name in self._ledger.scopes(account, run.kind):
+                provider = load_provider(account.provider)
+                self._pipeline.leave_out(run, provider, account, Scope(name), error)
+        finally:
+            self.abandon(run, error)
 
     def _close(self, run: Run, error: str = "") -> None:
         try:

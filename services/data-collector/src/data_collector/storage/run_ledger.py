@@ -216,6 +216,23 @@ class RunLedger:
             {**_scope_params(run, scope), "now": now.replace(microsecond=0)},
         )
 
+    def scopes(self, account: Account, kind: Kind) -> list[str]:
+        """Names of the scopes that the account's last runs of this kind had."""
+        rows = self._store.query(
+            "SELECT scope FROM (SELECT scope, finished_at, max(finished_at) OVER () AS newest "
+            "FROM collection_scopes FINAL WHERE customer_id = {customer:String} "
+            "AND provider = {provider:String} AND kind = {kind:String} "
+            "AND account_id = {account:String}) "
+            "WHERE finished_at > newest - toIntervalDay(1) ORDER BY scope",
+            {
+                "customer": account.customer_id,
+                "provider": account.provider,
+                "account": account.account_id,
+                "kind": kind,
+            },
+        )
+        return [name for (name,) in rows]
+
     def status_of_scopes(self, run: Run) -> set[ScopeStatus]:
         """Every status that an outcome of the run has."""
         rows = self._store.query(

@@ -34,6 +34,11 @@ class Resource(_Answer):
     deleted_at: datetime | None = Field(
         description="the complete listing that lacked it; null while it is there"
     )
+    unknown_since: datetime | None = Field(
+        description="since when its scope has not been listed completely (failed, denied, "
+        "throttled, cut off), so that nobody knows whether this state still holds; null while "
+        "it is known"
+    )
     timestamp: datetime = Field(
         description="the listing that this state comes from", examples=["2026-11-20T09:15:00Z"]
     )
@@ -56,6 +61,7 @@ class Member(_Answer):
     region: str = Field(examples=["us-east-1"])
     account_id: str = Field(examples=["prod"])
     provider: str = Field(examples=["aws"])
+    unknown_since: datetime | None = Field(description="as in `list`")
 
 
 class TypeGroup(_Answer):
@@ -63,6 +69,9 @@ class TypeGroup(_Answer):
 
     resource_type: ResourceType
     count: int = Field(examples=[12])
+    unknown_count: int = Field(
+        description="those whose scope the last listing did not see completely", examples=[0]
+    )
     by_status: dict[str, int] = Field(examples=[{"running": 11, "stopped": 1}])
     by_region: dict[str, int] = Field(examples=[{"us-east-1": 12}])
     resources: list[Member] = Field(description="the first `limit` by id")
@@ -132,6 +141,12 @@ class ResourceSummary(_Answer):
     """
 
     resources: int = Field(examples=[40])
+    unknown_count: int = Field(
+        description="those whose scope the last listing did not see completely", examples=[0]
+    )
+    unknown_since: datetime | None = Field(
+        description="since when the longest unknown of them is; null while all are known"
+    )
     by_type: dict[str, int] = Field(examples=[{"compute_instance": 12, "storage_volume": 28}])
     by_status: dict[str, int] = Field(examples=[{"running": 12, "in_use": 28}])
     by_region: dict[str, int] = Field(examples=[{"us-east-1": 40}])

@@ -17,6 +17,7 @@ from optiinfra.domain import Change, Window
 from optiinfra_database import Store
 from optiinfra_database.exports import Export
 from optiinfra_database.json_rows import Column, JsonRows, column, json_row, query_rows
+from resource_agent.readers import unknown_scopes
 from resource_agent.readers.selection import Filters, Owner
 
 Key = tuple[str | int, ...]
@@ -32,14 +33,26 @@ _WORDS = (
     "scope",
 )
 _NEVER = "toDateTime(0, 'UTC')"
-RESOURCE = [
-    *(column(name, "String") for name in _WORDS),
-    column("first_seen", "DateTime('UTC')"),
-    column("last_seen", "DateTime('UTC')"),
-    column("deleted_at", "Nullable(DateTime('UTC'))", f"nullIf(deleted_at, {_NEVER})"),
-    column("timestamp", "DateTime('UTC')", "last_seen"),
-    column("metadata", "String", raw=True),
-]
+
+
+def _resource(unknown_since: str) -> list[Column]:
+    return [
+        *(column(name, "String") for name in _WORDS),
+        column("first_seen", "DateTime('UTC')"),
+        column("last_seen", "DateTime('UTC')"),
+        column("deleted_at", "Nullable(DateTime('UTC'))", f"nullIf(deleted_at, {_NEVER})"),
+        column(
+            "unknown_since",
+            "Nullable(DateTime('UTC'))",
+            f"if(state.deleted_at = {_NEVER}, nullIf({unknown_since}, {_NEVER}), NULL)",
+        ),
+        column("timestamp", "DateTime('UTC')", "last_seen"),
+        column("metadata", "String", raw=True),
+    ]
+
+
+RESOURCE = _resource(unknown_scopes.SINCE)
+RESOURCE_AS_OF = _resource(unknown_scopes.SINCE_AS_OF)
 CHANGE = [
     column("timestamp", "DateTime('UTC')"),
     column("change", "String"),
@@ -59,11 +72,22 @@ def _count_by(name: str) -> Column:
     )
 
 
-_MEMBER = "Tuple(" + ", ".join(f"{name} String" for name in (*_WORDS[:2], *_WORDS[3:7])) + ")"
-_MEMBERS = f"groupArray(CAST(tuple({', '.join((*_WORDS[:2], *_WORDS[3:7]))}), '{_MEMBER}'))"
+_UNKNOWN_SINCE = f"nullIf({unknown_scopes.SINCE}, {_NEVER})"
+_UNKNOWN_COUNT = column("unknown_count", "UInt64", f"count({_UNKNOWN_SINCE})")
+_MEMBER_WORDS = (*_WORDS[:2], *_WORDS[3:7])
+_MEMBER = (
+    "Tuple("
+    + ", ".join(f"{name} String" for name in _MEMBER_WORDS)
+    + ", unknown_since Nullable(DateTime('UTC')))"
+)
+_QUOTED_MEMBER = _MEMBER.replace("'", "\\'")
+_MEMBERS = (
+    f"groupArray(CAST(tuple({', '.join(_MEMBER_WORDS)}, {_UNKNOWN_SINCE}), '{_QUOTED_MEMBER}'))"
+)
 BY_TYPE = [
     column("resource_type", "String"),
     column("count", "UInt64", "count()"),
+    _UNKNOWN_COUNT,
     _count_by("status"),
     _count_by("region"),
     column(
@@ -87,6 +111,8 @@ _TOTALS = {
 }
 SUMMARY = [
     column("resources", "UInt64", "count()"),
+    _UNKNOWN_COUNT,
+    column("unknown_since", "Nullable(DateTime('UTC'))", f"min({_UNKNOWN_SINCE})"),
     *(_count_by(name) for name in ("resource_type", "status", "region", "provider")),
     column(
         "totals",
@@ -152,7 +178,7 @@ class ResourceReader:
         source, params = _resources(owner, filters, as_of, include_deleted, after)
         rows = query_rows(
             self._store,
-            f"SELECT {json_row(RESOURCE)} {source} LIMIT {{limit:UInt32}}",
+            f"SELECT {json_row(_columns(as_of))} {source} LIMIT {{limit:UInt32}}",
             params | {"limit": limit + 1},
         )
         return _page(rows, limit, ("resource_id", "provider"))
@@ -168,7 +194,7 @@ class ResourceReader:
     ) -> Export:
         """The same resources as a whole, or the first `limit` of them."""
         source, params = _resources(owner, filters, as_of, include_deleted, None)
-        return self._export(RESOURCE, source, params, limit)
+        return self._export(_columns(as_of), source, params, limit)
 
     def get_resource_by_id(
         self, owner: Owner, resource_id: str, *, as_of: datetime | None = None
@@ -178,7 +204,7 @@ class ResourceReader:
         source, params = _states(owner, as_of, resource_id)
         return query_rows(
             self._store,
-            f"SELECT {json_row(RESOURCE)} {source} "
+            f"SELECT {json_row(_columns(as_of))} {source} "
             "AND resource_id = {resource_id:String} ORDER BY last_seen DESC, provider LIMIT 1",
             params,
         )
@@ -224,8 +250,9 @@ class ResourceReader:
     def get_resource_summary(self, owner: Owner) -> JsonRows:
         """One row: how many there are by type, status, region and provider, and the totals.
 
-        A total adds up what is known and is null where nothing is; `unknown` counts the
-        resources that belong to a total and do not say.
+        `unknown_count` of them stand in scopes that nobody has listed completely since
+        `unknown_since` or later. A total adds up what is known and is null where nothing is;
+        `unknown` counts the resources that belong to a total and do not say.
         """
         source, params = _present(owner, Filters())
         return query_rows(self._store, f"SELECT {json_row(SUMMARY)} {source}", params)
@@ -241,6 +268,10 @@ class ResourceReader:
 # Qualified, since an answer's own deleted_at and since are null where there is none.
 _THERE = f"state.deleted_at = {_NEVER}"
 _CHANGE_ORDER = ("timestamp", "resource_id", "provider", "change", "since")
+
+
+def _columns(as_of: datetime | None) -> Sequence[Column]:
+    return RESOURCE if as_of is None else RESOURCE_AS_OF
 
 
 def _resources(
