@@ -17,7 +17,7 @@ PAGE_SOURCES := $(wildcard $(PAGE)/*.html $(PAGE)/*.json $(PAGE)/*.ts) $(shell f
 NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))'
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup page run demo test lint types bench golden clean
+.PHONY: help setup page run demo test e2e lint types bench golden clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ demo: page ## Serve four fake clouds, without any account
 test: setup ## Run every test that needs no browser
 	$(call page,test)
 	$(BIN)/pytest -n auto --dist loadgroup
+
+e2e: page ## Run the tests that need a browser, and keep what it showed in tests/e2e/screenshots
+	$(BIN)/pytest tests/e2e
 
 lint: setup ## Check style, imports and the rules between packages
 	$(BIN)/ruff check .
