@@ -10,7 +10,12 @@ from pydantic import BaseModel
 from support.api import Api
 
 from optiinfra.collector_client import CollectorRefusedError, CollectorUnavailableError
-from optiinfra.errors import BrokerUnavailableError, StoreError, StoreUnavailableError
+from optiinfra.errors import (
+    BrokerUnavailableError,
+    StoreError,
+    StoreLockedError,
+    StoreUnavailableError,
+)
 from optiinfra.settings import Settings
 from optiinfra.web.app import create_service
 from optiinfra.web.paging import PageQuery
@@ -18,6 +23,8 @@ from optiinfra.web.problems import Problem, invalid_parameter
 
 ERRORS: dict[str, Exception] = {
     "store": StoreUnavailableError("clickhouse://secret-host does not answer"),
+    "refused by the store": StoreError("clickhouse://secret-host refused the user"),
+    "locked": StoreLockedError("chdb://secret-host is in use"),
     "broker": BrokerUnavailableError("redis://secret-host does not answer"),
     "collector": CollectorUnavailableError("http://secret-host"),
     "fault": RuntimeError("secret-host exploded"),
@@ -66,12 +73,18 @@ def api(**readiness: Any) -> Api:
     )
 
 
-@pytest.mark.parametrize("name", ["store", "broker", "collector"])
+@pytest.mark.parametrize("name", ["store", "refused by the store", "locked", "broker", "collector"])
 def test_what_is_away_is_503_with_a_time_to_come_back(name: str) -> None:
     response = api().get(f"/api/raise/{name}")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
+    assert response.headers["Content-Type"] == "application/problem+json"
     assert "secret-host" not in response.text
+
+
+def test_why_the_store_cannot_be_used_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    api().get("/api/raise/refused by the store")
+    assert "refused the user" in caplog.text
 
 
 def test_a_fault_is_500_without_internals_and_still_has_its_id() -> None:

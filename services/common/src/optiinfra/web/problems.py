@@ -15,7 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from optiinfra.collector_client import CollectorRefusedError, CollectorUnavailableError
-from optiinfra.errors import BrokerUnavailableError, QueryTooLargeError, StoreUnavailableError
+from optiinfra.errors import (
+    BrokerUnavailableError,
+    QueryTooLargeError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 log = structlog.get_logger()
 
@@ -145,6 +150,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(CollectorRefusedError, _refused)
     app.add_exception_handler(QueryTooLargeError, _too_large)
+    app.add_exception_handler(StoreError, _unusable)
     for error in (StoreUnavailableError, BrokerUnavailableError, CollectorUnavailableError):
         app.add_exception_handler(error, _unavailable)
 
@@ -205,6 +211,11 @@ async def _too_large(_: Request, error: Exception) -> Response:
         "Answering this takes more time, memory or rows than one request may; ask for a shorter "
         "range, or for fewer resources or metrics.",
     ).response()
+
+
+async def _unusable(_: Request, error: Exception) -> Response:
+    log.error("store_unusable", error=str(error))
+    return unavailable("The store cannot be used now; the service's log says why.").response()
 
 
 async def _unavailable(_: Request, error: Exception) -> Response:
