@@ -11,11 +11,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.collector import Clock, TestCollector
 from support.inventory import ACCOUNT, SCOPE, list_scope, resource
 
 from data_collector.storage.inventory_writer import InventoryWriter
-from optiinfra.domain import DropReason, Resource, Scope
+from optiinfra.accounts import Account
+from optiinfra.domain import DropReason, Gap, Kind, Resource, Scope
 from optiinfra.errors import StoreUnavailableError
+from optiinfra.testing.simulated import SimulatedProvider
 from optiinfra_database import Store
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=6)
@@ -41,6 +44,25 @@ def latest(store: Store) -> dict[str, dict[str, Any]]:
         "SELECT * FROM resources_latest FINAL", format="JSONEachRow"
     ).splitlines()
     return {row["resource_id"]: row for row in map(json.loads, lines)}
+
+
+def test_two_listings_within_one_second_lose_no_change(store: Store) -> None:
+    statuses = iter(["running", "stopped", "running", "stopped"])
+
+    class Flapping(SimulatedProvider):
+        def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap]:
+            yield resource("i-1", status=next(statuses))
+
+    account = Account("acme", "prod", "simulated", options={"scopes": 1})
+    collector = TestCollector(store, Flapping(), account, Clock(at(0)))
+    for _ in range(4):
+        collector.collect(Kind.RESOURCES)
+    assert [(row["change"], row["after"]["status"]) for row in changes(store)] == [
+        ("created", "running"),
+        ("status_changed", "stopped"),
+        ("status_changed", "running"),
+        ("status_changed", "stopped"),
+    ]
 
 
 def test_the_first_listing_creates_and_the_next_says_what_changed(store: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,41 +14,20 @@ from data_collector.collectors.aws import resources
 from data_collector.collectors.aws.performance import merged
 from optiinfra.catalog import ResourceStatus, ResourceType
 from optiinfra.domain import Resource
-
-
-class Tracked(dict[str, Any]):
-    """An entry that knows which of its fields were read."""
-
-    def __init__(self, entry: Mapping[str, Any]) -> None:
-        super().__init__(entry)
-        self.read: set[str] = set()
-
-    def __getitem__(self, key: str) -> Any:
-        self.read.add(key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.read.add(key)
-        return super().get(key, default)
-
-
-def moment(entry: dict[str, Any]) -> Any:
-    """The recordings' two ways to write a time."""
-    if isinstance(entry.get("CreatedTime"), str):
-        entry["CreatedTime"] = datetime.fromisoformat(entry["CreatedTime"])
-    if entry.pop("__class__", "") == "datetime":
-        entry.pop("tzinfo", None)
-        return datetime(**entry, tzinfo=UTC)
-    return entry
-
-
-def recordings(folder: Path, operation: str) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.rglob(f"{operation}_*.json")):
-        yield json.loads(path.read_text(), object_hook=moment)["data"]
+from optiinfra.testing.replay import Watched, recorded_answers, unread
 
 
 def instances(answer: Mapping[str, Any]) -> list[Any]:
     return [one for entry in answer.get("Reservations", []) for one in entry["Instances"]]
+
+
+def balancers(answer: Mapping[str, Any]) -> list[Any]:
+    """None of a classic one, which has another key. Some have their time as text."""
+    found: list[Any] = answer.get("LoadBalancers", [])
+    for one in found:
+        if isinstance(one["CreatedTime"], str):
+            one["CreatedTime"] = datetime.fromisoformat(one["CreatedTime"])
+    return found
 
 
 OPERATIONS: Mapping[
@@ -72,7 +51,7 @@ OPERATIONS: Mapping[
         lambda one: resources.database_cluster(one, "r"),
     ),
     "elasticloadbalancing.DescribeLoadBalancers": (
-        lambda answer: answer.get("LoadBalancers", []),  # a classic one has another key
+        balancers,
         lambda one: resources.balancer(one, "r", {}, []),
     ),
     "eks.DescribeCluster": (
@@ -236,15 +215,15 @@ def test_recorded_descriptions(shared_data: Path, operation: str) -> None:
     entries, normalise = OPERATIONS[operation]
     seen = 0
     unmapped: set[str] = set()
-    for answer in recordings(shared_data / "custodian-aws", operation):
-        for native in map(Tracked, entries(answer)):
+    for answer in recorded_answers(shared_data / "custodian-aws", f"{operation}_*.json"):
+        for native in map(Watched, entries(answer)):
             if ALWAYS_SENT.get(operation, "") not in {*native, ""}:
                 continue
             found = normalise(native)
             if found is None:
                 continue
             seen += 1
-            unmapped |= native.keys() - native.read
+            unmapped |= unread([native])
             assert found.resource_type in set(ResourceType)
             assert found.resource_id
             assert found.resource_name
@@ -261,7 +240,7 @@ def test_recorded_descriptions(shared_data: Path, operation: str) -> None:
 
 
 def test_recorded_metric_data(shared_data: Path) -> None:
-    (first, *_) = recordings(shared_data / "custodian-aws", "monitoring.GetMetricData")
+    first = next(recorded_answers(shared_data / "custodian-aws", "monitoring.GetMetricData_*"))
     first["MetricDataResults"][0]["Id"] = "m0"
     (result,) = merged([first], 1)
     assert result.reason is None

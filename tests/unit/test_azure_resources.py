@@ -48,6 +48,7 @@ from data_collector.collectors.azure.resources import (
 )
 from optiinfra.catalog import ResourceStatus
 from optiinfra.domain import Gap, GapReason, Resource, Series, Window
+from optiinfra.testing.replay import recorded_answer, recorded_interaction
 
 SIZES = {"standard_d2s_v5": Size(2, 8 * GIB), "standard_b1ls": Size(1, GIB // 2)}
 
@@ -256,16 +257,13 @@ def test_sizes_of_skus() -> None:
 def recordings(shared_data: Path) -> Iterator[tuple[str, Any]]:
     for path in sorted(shared_data.rglob("*.json")):
         if "azure" in str(path.relative_to(shared_data)):
-            yield path.name, json.loads(path.read_text(encoding="utf-8"))
+            yield path.name, recorded_answer(path)
 
 
 def cassette(shared_data: Path, name: str, part: str) -> Any:
     """The recorded answer to the one request whose address holds `part`."""
     [path] = shared_data.rglob(name)
-    for interaction in json.loads(path.read_text(encoding="utf-8"))["interactions"]:
-        if part.lower() in interaction["request"]["uri"].lower():
-            return interaction["response"]["body"]["data"]
-    raise AssertionError(f"{name} has no answer from {part}")
+    return recorded_interaction(path, part)
 
 
 def bodies(answer: Any) -> Iterator[Body]:
@@ -324,7 +322,7 @@ def test_a_recorded_answer_of_resource_graph(shared_data: Path) -> None:
 
 def test_recorded_skus(shared_data: Path) -> None:
     [path] = shared_data.rglob("compute/skus.json")
-    sizes = sizes_of(json.loads(path.read_text(encoding="utf-8"))["value"])
+    sizes = sizes_of(recorded_answer(path)["value"])
     assert sizes["standard_pb6s"] == Size(6, 112 * GIB)
 
 
@@ -369,7 +367,7 @@ def test_recorded_buckets_without_values_are_missing(shared_data: Path) -> None:
 
 def test_a_recorded_metric_with_every_aggregation(shared_data: Path) -> None:
     [path] = shared_data.rglob("metric/metrics.json")
-    answer = json.loads(path.read_text(encoding="utf-8"))
+    answer = recorded_answer(path)
     writes = next(row for row in VIRTUAL_MACHINES.metrics if row.name.startswith("Disk Write Op"))
     query = Query(VIRTUAL_MACHINES.name, (writes,), timedelta(hours=1))
     [series] = read_recorded(answer, query, "test1", window("2020-01-18", 1))

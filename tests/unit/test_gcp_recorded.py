@@ -17,6 +17,7 @@ from data_collector.collectors.gcp import performance, resources
 from data_collector.collectors.gcp.metrics import PLAN, Direct
 from optiinfra.catalog import ResourceStatus
 from optiinfra.domain import Resource, Window
+from optiinfra.testing.replay import Watched, recorded_answer, recorded_answers, unread
 
 FLIGHTS = "custodian-gcp/tools/c7n_gcp/tests/data/flights"
 LIBCLOUD = "libcloud/libcloud/test/compute/fixtures/gce"
@@ -123,26 +124,8 @@ NOT_MAPPED = {
 }
 
 
-class Reads(dict[str, Any]):
-    """A body that knows which of its fields were read."""
-
-    def __init__(self, body: dict[str, Any]) -> None:
-        super().__init__(body)
-        self.read: set[str] = set()
-
-    def __getitem__(self, key: str) -> Any:
-        self.read.add(key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.read.add(key)
-        return super().get(key, default)
-
-
 def _bodies(folder: Path, pattern: str, key: str) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.glob(pattern)):
-        answer = json.loads(path.read_text(encoding="utf-8"))
-        answer = answer.get("body", answer)
+    for answer in recorded_answers(folder, pattern):
         items = answer.get(key) or answer.get("items") or []
         for scoped in items.values() if isinstance(items, dict) else [{key: items}]:
             for body in scoped.get(key, ()):
@@ -191,7 +174,7 @@ RECORDED: dict[str, tuple[list[tuple[str, str, str]], Callable[[Any], Resource]]
 def test_recorded_resources_become_inventory(shared_data: Path, kind: str) -> None:
     sources, normalise = RECORDED[kind]
     bodies = [
-        Reads(body)
+        Watched(body)
         for folder, pattern, key in sources
         for body in _bodies(shared_data / folder, pattern, key)
     ]
@@ -203,8 +186,7 @@ def test_recorded_resources_become_inventory(shared_data: Path, kind: str) -> No
         assert resource.region
         assert resource.status != ResourceStatus.UNKNOWN, resource.metadata.get("native_status")
         assert "BEGIN CERTIFICATE" not in json.dumps(dict(resource.metadata))
-    not_mapped = {key for body in bodies for key in body.keys() - body.read}
-    assert not_mapped == NOT_MAPPED[kind]
+    assert unread(bodies) == NOT_MAPPED[kind]
 
 
 def test_recorded_machine_types_have_sizes(shared_data: Path) -> None:
@@ -214,9 +196,8 @@ def test_recorded_machine_types_have_sizes(shared_data: Path) -> None:
 
 
 def _series(path: Path) -> list[Any]:
-    answer = json.loads(path.read_text(encoding="utf-8"))
     page = monitoring.ListTimeSeriesResponse.pb(monitoring.ListTimeSeriesResponse())
-    ParseDict(answer.get("body", answer), page, ignore_unknown_fields=True)
+    ParseDict(recorded_answer(path), page, ignore_unknown_fields=True)
     return list(page.time_series)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from data_collector.machine import Disk, Filesystem, Interface, Machine, Reading
 from optiinfra.catalog import METRICS, ResourceStatus, ResourceType
 from optiinfra.domain import Gap, GapReason, Series
 from optiinfra.errors import ContractError
+from optiinfra.testing.replay import recorded_answer
 
 STAMP = datetime(2026, 11, 20, 9, 15, tzinfo=UTC)
 TARGET = Target(
@@ -73,8 +73,8 @@ def test_every_metric_of_a_type_has_a_source_or_is_told_to_have_none() -> None:
     ],
 )
 def test_recorded_bandwidth_is_a_daily_mean_at_the_days_start(shared_data: Path, path: str) -> None:
-    document = json.loads((shared_data / "vultr" / path).read_text())
-    answers = list(performance.bandwidth(TARGET, document.get("body", document), DAYS, SETTLING))
+    answer = recorded_answer(shared_data / "vultr" / path)
+    answers = list(performance.bandwidth(TARGET, answer, DAYS, SETTLING))
     first, second = 1595635200, 1595721600
     assert points(answers) == {
         ("network_in_bytes_per_sec", first): 15989787 / 86400,
@@ -91,7 +91,7 @@ def test_recorded_bandwidth_is_a_daily_mean_at_the_days_start(shared_data: Path,
 
 def test_recorded_database_usage(shared_data: Path) -> None:
     file = shared_data / "vultr/openapi-examples/get-database-usage.200.json"
-    usage = json.loads(file.read_text())["body"]
+    usage = recorded_answer(file)
     stamp = int(STAMP.timestamp())
     database = replace(TARGET, type=ResourceType.DATABASE)
     assert points(performance.database_usage(database, usage, STAMP, 10**9)) == {

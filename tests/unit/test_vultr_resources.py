@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from data_collector.collectors.vultr.resources import PLAN_KEYS, SERVICES, Plan,
 from optiinfra.catalog import ResourceStatus, ResourceType
 from optiinfra.domain import Resource
 from optiinfra.errors import ContractError
+from optiinfra.testing.replay import Watched, recorded_answer
 
 GB = 1_000_000_000
 MIB = 1024**2
@@ -97,27 +97,10 @@ RECORDED = {
 }
 
 
-class Watched(dict[str, Any]):
-    """A body that knows which of its fields were read."""
-
-    def __init__(self, body: Mapping[str, Any]) -> None:
-        super().__init__(body)
-        self.read: set[str] = set()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.read.add(key)
-        return super().get(key, default)
-
-    def __getitem__(self, key: str) -> Any:
-        self.read.add(key)
-        return super().__getitem__(key)
-
-
 def recorded(shared_data: Path, service: Service) -> list[Watched]:
     bodies = []
     for path in RECORDED[service.name]:
-        document = json.loads((shared_data / "vultr" / path).read_text())
-        bodies += document.get("body", document)[service.key]
+        bodies += recorded_answer(shared_data / "vultr" / path)[service.key]
     return [Watched(body) for body in bodies]
 
 
@@ -216,7 +199,7 @@ def test_a_recorded_cluster_is_as_large_as_its_nodes(shared_data: Path) -> None:
 )
 def test_recorded_plans(shared_data: Path, name: str, path: str, expected: Plan) -> None:
     file = shared_data / "vultr/openapi-examples" / f"{name}.200.json"
-    [body] = json.loads(file.read_text())["body"][PLAN_KEYS[path]]
+    [body] = recorded_answer(file)[PLAN_KEYS[path]]
     assert resources.plan(body, GB) == expected
 
 
