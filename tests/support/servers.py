@@ -109,3 +109,14 @@ def clickhouse_server(
         ready="ready",
         environment={"PYTHONPATH": str(TESTS)},
     )
+
+
+def cluster_server(folder: Path) -> Server:
+    """A cluster of two shards behind ClickHouse's HTTP interface, with its data in `folder`."""
+    port = str(free_port())
+    return Server(
+        [sys.executable, "-m", "support.cluster_http", str(folder / "store"), port],
+        f"clickhouse://127.0.0.1:{port}/optiinfra_metrics?cluster=optiinfra",
+        ready="ready",
+        environment={"PYTHONPATH": str(TESTS)},
+    )

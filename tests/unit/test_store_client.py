@@ -92,6 +92,12 @@ def test_a_database_name_is_never_sql(tmp_path, name):
             connect(dsn, create_database=False)
 
 
+@pytest.mark.parametrize("name", ["a-b", "a b", "1a", "a;DROP DATABASE b", "'"])
+def test_a_cluster_name_is_never_sql(name):
+    with pytest.raises(ConfigError, match="cluster name"):
+        connect(f"clickhouse://db/m?cluster={name.replace(';', '%3B')}", create_database=False)
+
+
 def test_a_directory_that_is_a_file_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=f"{tmp_path}/file/store"):

@@ -1,8 +1,9 @@
-"""The only way to ClickHouse: one `Store` over the embedded engine or a server.
+"""The only way to ClickHouse: one `Store` over the embedded engine, a server or a cluster.
 
 `connect` takes `chdb:///<dir>` (the engine inside this process), `clickhouse://` or
-`clickhouses://user:password@host:port/database` (a server, through HTTP). The same SQL runs
-on both. Values reach SQL only as server-side bound parameters, `{name:Type}`.
+`clickhouses://user:password@host:port/database` (a server, through HTTP), with
+`?cluster=<name>` any server of a cluster. The same SQL runs on all of them. Values reach SQL
+only as server-side bound parameters, `{name:Type}`.
 
 Readers need no right but to select, and work for a user whose profile says `readonly=2`:
 what a session says of itself (formats and limits) are settings, which `readonly=1` refuses.
@@ -72,6 +73,16 @@ ANSWER_LIMITS = {
 }
 EXPORT_LIMITS = {"max_execution_time": 600, "max_memory_usage": 4_000_000_000}
 
+# What every session on a cluster says besides. Rows are on their shard when an insert
+# returns. INSERT ... SELECT groups rows of all shards and stores each where its key belongs:
+# left to the shards, each would group and store its own part. Shards that cannot hold what a
+# query asks for are not asked.
+CLUSTER_SETTINGS: dict[str, Any] = {
+    "distributed_foreground_insert": 1,
+    "parallel_distributed_insert_select": 0,
+    "optimize_skip_unused_shards": 1,
+}
+
 #: Rows, execution time, estimated time, memory, bytes, rows or bytes of the result.
 _OVER_LIMIT = {158, 159, 160, 241, 307, 396}
 #: Memory that others use, not this query.
@@ -99,6 +110,7 @@ class Store:
     def __init__(self, engine: _Engine, database: str) -> None:
         self._engine = engine
         self.database = database
+        self.cluster = engine.cluster
         self._work = _Pool(engine, database, WORK_LIMITS)
         self._answers = _Pool(engine, database, ANSWER_LIMITS)
 
@@ -195,6 +207,7 @@ class _Pool:
 
 class _Engine(Protocol):
     where: str
+    cluster: str
 
     def open(self, database: str | None, limits: Mapping[str, int]) -> Client: ...
     def stream(self, sql: str, params: Params, format: str, database: str) -> Iterator[bytes]: ...
@@ -227,15 +240,17 @@ def connect(dsn: str, *, create_database: bool = True) -> Store:
             f"OPTIINFRA_STORE: {named}; use chdb:///<dir>, "
             "clickhouse://user:password@host:8123/database or clickhouses:// for TLS"
         )
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
-        raise ConfigError(
-            "OPTIINFRA_STORE: a database name has letters, digits and _ only, no digit first"
-        )
+    for what, name in (("database", database), ("cluster", engine.cluster)):
+        if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ConfigError(
+                f"OPTIINFRA_STORE: a {what} name has letters, digits and _ only, no digit first"
+            )
     if create_database:
         with _named_errors(engine.where):
             client = engine.open(None, WORK_LIMITS)
             try:
-                client.command(f"CREATE DATABASE IF NOT EXISTS {database}")
+                everywhere = f" ON CLUSTER {engine.cluster}" if engine.cluster else ""
+                client.command(f"CREATE DATABASE IF NOT EXISTS {database}{everywhere}")
                 return Store(engine, database)
             finally:
                 client.close()
@@ -244,6 +259,8 @@ def connect(dsn: str, *, create_database: bool = True) -> Store:
 
 class _Embedded:
     """chDB: ClickHouse in this process, its data in one directory that it locks."""
+
+    cluster = ""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.expanduser().resolve()
@@ -341,20 +358,22 @@ class _Server:
         }
         self.where = f"{parts.scheme}://{self._arguments['host']}:{self._arguments['port']}"
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        self.cluster = options.pop("cluster", "")
+        self._settings = SESSION_SETTINGS | (CLUSTER_SETTINGS if self.cluster else {})
         if secure and "ca_cert" in options:
             self._arguments["ca_cert"] = _readable(options.pop("ca_cert"))
         if options:
             # Not named: what stands behind a ? may be the end of a password.
             raise ConfigError(
-                "OPTIINFRA_STORE: behind a ? only ca_cert=/path/of/ca.pem is known, and that "
-                "with clickhouses://; in user and password write ? as %3F"
+                "OPTIINFRA_STORE: behind a ? only cluster=<name> is known and, with "
+                "clickhouses://, ca_cert=/path/of/ca.pem; in user and password write ? as %3F"
             )
 
     def open(self, database: str | None, limits: Mapping[str, int]) -> Client:
         return clickhouse_connect.get_client(
             **self._arguments,
             database=database or "__default__",
-            settings={**SESSION_SETTINGS, **limits},
+            settings={**self._settings, **limits},
             tz_mode="aware",
             autogenerate_session_id=False,
             connect_timeout=5,

@@ -1,4 +1,7 @@
-"""Numbered SQL files applied once, in order, with a ledger in the database itself."""
+"""Numbered SQL files applied once, in order, with a ledger in the database itself.
+
+The same files make the tables of a single server and, through `cluster`, those of a cluster.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ from typing import Literal
 
 from optiinfra.errors import StoreError
 from optiinfra_database.client import Store
+from optiinfra_database.cluster import LOCAL, on_cluster
 
-_LEDGER = """
+_LEDGER = """\
 CREATE TABLE IF NOT EXISTS schema_migrations
 (
     version    UInt32,
@@ -23,8 +27,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations
     updated_at DateTime64(3, 'UTC')
 )
 ENGINE = ReplacingMergeTree(updated_at)
-ORDER BY version
-"""
+ORDER BY version"""
 
 # Tables whose rows live as long as OPTIINFRA_RETENTION_DAYS; the summaries outlive them.
 _RAW_TABLES = (
@@ -81,7 +84,7 @@ def load_migrations() -> list[Migration]:
 
 def status(store: Store) -> list[MigrationStatus]:
     """What is applied and what is pending. Raises StoreError where an applied file changed."""
-    store.command(_LEDGER)
+    _run(store, _LEDGER)
     recorded = {
         version: (state, checksum, at)
         for version, state, checksum, at in store.query(
@@ -119,7 +122,7 @@ def migrate(store: Store, *, retention_days: int = 90) -> list[Migration]:
             continue
         _record(store, entry.migration, "in_progress")
         for statement in entry.migration.statements():
-            store.command(_repeatable(statement))
+            _run(store, statement)
         _record(store, entry.migration, "applied")
         applied.append(entry.migration)
     apply_retention(store, retention_days)
@@ -134,13 +137,27 @@ def apply_retention(store: Store, days: int) -> None:
     real = store.query(
         "SELECT name, extract(engine_full, 'TTL (.+?) \\+ toIntervalDay'), "
         "toUInt32OrZero(extract(engine_full, 'toIntervalDay\\((\\d+)\\)')) "
-        "FROM system.tables WHERE database = currentDatabase()"
+        "FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'"
     )
-    for table, expression, current in real:
+    for name, expression, current in real:
+        table = name.removesuffix(LOCAL) if store.cluster else name
         if table in wanted and current != wanted[table]:
-            store.command(
-                f"ALTER TABLE {table} MODIFY TTL {expression} + toIntervalDay({wanted[table]:d})"
+            _run(
+                store,
+                f"ALTER TABLE {table} MODIFY TTL {expression} + toIntervalDay({wanted[table]:d})",
             )
+
+
+def statements(store: Store, statement: str) -> list[str]:
+    """What a statement of a migration is on this store: repeatable, and on every server."""
+    if store.cluster:
+        return on_cluster(statement, cluster=store.cluster, database=store.database)
+    return [_repeatable(statement)]
+
+
+def _run(store: Store, statement: str) -> None:
+    for one in statements(store, statement):
+        store.command(one)
 
 
 def _record(store: Store, migration: Migration, state: str) -> None:

@@ -23,7 +23,7 @@ from optiinfra.provider import load_provider, options_model
 from optiinfra.settings import Settings, load_settings
 from optiinfra.web.auth import Role, issue_token
 from optiinfra_database import connect, migrate
-from optiinfra_database.migrate import load_migrations, status
+from optiinfra_database.migrate import load_migrations, statements, status
 from optiinfra_standalone import server
 from optiinfra_standalone.collecting import CollectHere, Collecting, CollectThere
 from optiinfra_standalone.page import PAGE, is_built
@@ -97,8 +97,9 @@ def migrate_command(
         elif dry_run:
             for entry in status(store):
                 if entry.state != "applied":
-                    for statement in entry.migration.statements():
-                        out.print(f"{statement};\n", markup=False, highlight=False)
+                    for text in entry.migration.statements():
+                        for statement in statements(store, text):
+                            out.print(f"{statement};\n", markup=False, highlight=False)
         else:
             applied = migrate(store, retention_days=settings.retention_days)
             names = ", ".join(f"{one.version:04}_{one.name}" for one in applied)

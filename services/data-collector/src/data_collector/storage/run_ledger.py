@@ -336,7 +336,7 @@ class RunLedger:
             + "), totals AS (SELECT run_id, sum(rows) AS rows, "
             "sum(arraySum(mapValues(api_calls))) AS calls, sum(price_usd) AS price, "
             "min(window_start) AS lo, max(window_end) AS hi FROM collection_outcomes "
-            "WHERE (customer_id, run_id) IN (SELECT customer_id, run_id FROM runs) "
+            "WHERE (customer_id, run_id) GLOBAL IN (SELECT customer_id, run_id FROM runs) "
             "GROUP BY run_id) "
             "SELECT run_id, customer_id, provider, account_id, kind, trigger, status, "
             "if(lo > 0, map('start', lo, 'end', hi), "
