@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,3 +62,17 @@ def store(migrated_store: Store) -> Store:
     for (name,) in tables:
         migrated_store.command(f"TRUNCATE TABLE {name}")
     return migrated_store
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the random schedules of faults did, added up over all test processes."""
+    figures: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        found = json.loads(dict(report.user_properties).get("faults", "{}"))
+        faults.update(found.pop("faults", {}))
+        figures.update(found)
+    if figures:
+        terminalreporter.section("schedules of faults")
+        terminalreporter.line(", ".join(f"{n:,} {name}" for name, n in figures.items()))
+        terminalreporter.line(", ".join(f"{n:,} x {name}" for name, n in faults.most_common()))

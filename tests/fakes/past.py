@@ -87,7 +87,7 @@ class _Past:
     clock: Clock
 
     def __post_init__(self) -> None:
-        self._ledger = RunLedger(self.store, now=self.clock)
+        self._ledger = RunLedger(self.store)
         self._pipeline = Pipeline(
             ledger=self._ledger,
             writer=ClickHouseWriter(self.store, retention=RETENTION),

@@ -43,7 +43,7 @@ class TestCollector:
 
     def __init__(self, store: Store, provider: Provider, account: Account, clock: Clock) -> None:
         self.store = store
-        self.ledger = RunLedger(store, now=clock)
+        self.ledger = RunLedger(store)
         self.provider = provider
         self.account = account
         self.clock = clock

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any, Protocol
@@ -157,8 +159,17 @@ class Store:
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Insert a few rows, as the run ledger does."""
+        # The driver's own insert asks for the table's columns first, each time.
+        objects = (dict(zip(columns, row, strict=True)) for row in rows)
+        lines = "\n".join(json.dumps(one, default=datetime.isoformat) for one in objects)
         with self._work.client() as client:
-            client.insert(table, rows, column_names=list(columns), settings={"async_insert": 0})
+            client.raw_insert(
+                table,
+                list(columns),
+                lines.encode(),
+                fmt="JSONEachRow",
+                settings={"async_insert": 0, "date_time_input_format": "best_effort"},
+            )
 
     def ping(self) -> None:
         """Raise StoreUnavailableError or StoreError when the store does not answer."""

@@ -50,7 +50,7 @@ class Runtime:
 def build_runtime(settings: Settings, store: Store) -> Runtime:
     """A runtime over an open, migrated store."""
     clock = StoreClock(store)
-    ledger = RunLedger(store, now=clock)
+    ledger = RunLedger(store)
     broker = settings.broker.get_secret_value()
     pipeline = Pipeline(
         ledger=ledger,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from optiinfra.domain import DropReason, Gap, Kind, RunStatus, ScopeStatus, Wind
 from optiinfra_database.client import Store
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +105,8 @@ def new_run(
 class RunLedger:
     """Reads and writes the ledger; safe to share between threads."""
 
-    def __init__(
-        self, store: Store, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._now = now
 
     def record_run(self, run: Run) -> None:
         """Append the run's state as it is now."""
@@ -131,7 +129,7 @@ class RunLedger:
                     run.started_at,
                     run.finished_at,
                     run.error,
-                    self._now(),
+                    _version(run),
                 ]
             ],
         )
@@ -436,6 +434,15 @@ _GAP_COLUMNS = [
     "run_id",
     "recorded_at",
 ]
+
+
+def _version(run: Run) -> datetime:
+    """Later for each state of a run than for the one before, also when a clock was put back
+    in between. In milliseconds, as the moments are kept."""
+    last = max(filter(None, (run.queued_at, run.started_at, run.finished_at)))
+    states = (RunStatus.QUEUED, RunStatus.RUNNING)
+    step = states.index(run.status) if run.status in states else len(states)
+    return last.replace(microsecond=last.microsecond // 1000 * 1000) + step * _MILLISECOND
 
 
 def _run(row: Sequence[Any]) -> Run:
