@@ -104,6 +104,20 @@ def test_filters_narrow_the_list(store: Store, reader: ResourceReader) -> None:
     assert ids(reader, Owner("other", ["aws"])) == []
 
 
+def test_what_hangs_on_a_resource_is_found(store: Store, reader: ResourceReader) -> None:
+    list_scope(
+        store,
+        at(0),
+        resource("i-1"),
+        resource("one", metadata={"attached_to": "i-1"}),
+        resource("several", metadata={"attached_to": ["i-2", "i-1"]}),
+        resource("shared", metadata={"attached_to": "i-2", "attached_to_all": ["i-2", "i-1"]}),
+        resource("other", metadata={"attached_to": "i-10"}),
+    )
+    assert ids(reader, attached_to=["i-1"]) == ["one", "several", "shared"]
+    assert ids(reader, attached_to=["i-10", "i-2"]) == ["other", "several", "shared"]
+
+
 def test_deleted_resources_are_shown_only_when_asked_for(
     store: Store, reader: ResourceReader
 ) -> None:
@@ -250,6 +264,8 @@ class TestUnknownSince:
         assert (summary["unknown_count"], summary["unknown_since"]) == (0, None)
         assert self.told(reader, at(14)) == {"part-0": None, "part-1": None}
         assert self.told(reader, at(30)) == unknown, "as it was then"
+        summary = json.loads(reader.get_resource_summary(AWS, as_of=at(30)).text)
+        assert (summary["unknown_count"], summary["unknown_since"]) == (1, text(at(15)))
         assert self.told(reader, at(45)) == {"part-0": None, "part-1": None}
 
     def test_what_is_gone_is_known_to_be_gone(self, store: Store, reader: ResourceReader) -> None:
@@ -309,6 +325,26 @@ def test_totals_count_nothing_twice_and_missing_is_not_zero(
     assert summary["by_provider"] == {"aws": 9}
     assert summary["totals"] == {"vcpus": 7.5, "memory_bytes": 2**33, "storage_bytes": 1100}
     assert summary["unknown"] == {"vcpus": 0, "memory_bytes": 3, "storage_bytes": 1}
+
+
+def test_the_summary_counts_what_the_list_shows(store: Store, reader: ResourceReader) -> None:
+    list_scope(
+        store,
+        at(0),
+        resource("i-1", metadata={"vcpus": 2}),
+        resource("i-2", status="stopped", metadata={"vcpus": 4}),
+    )
+    list_scope(store, at(15), resource("i-2", status="stopped", metadata={"vcpus": 8}))
+
+    def counted(filters: Filters, **asked: Any) -> tuple[int, float | None]:
+        summary = json.loads(reader.get_resource_summary(AWS, filters, **asked).text)
+        return summary["resources"], summary["totals"]["vcpus"]
+
+    assert counted(Filters()) == (1, 8)
+    assert counted(Filters(statuses=[ResourceStatus.RUNNING])) == (0, None)
+    assert counted(Filters(text="i-1"), as_of=at(10)) == (1, 2)
+    # What is gone is listed, and takes nothing any more.
+    assert counted(Filters(), include_deleted=True) == (2, 8)
 
 
 def test_totals_of_nothing_are_not_known(reader: ResourceReader) -> None:

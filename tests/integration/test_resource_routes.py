@@ -144,6 +144,16 @@ def test_the_list_is_filtered_by_its_parameters(api: Api) -> None:
     assert ids(api.get(f"{AWS}/list?tag=env:prod")) == ["i-1"]
     assert ids(api.get(f"{AWS}/list?q=OF%20I-3")) == ["i-3"]
     assert ids(api.get(f"{AWS}/list", params={"as_of": text(at(10))})) == ["i-1", "i-2"]
+    assert ids(api.get(f"{AWS}/list?attached_to=i-1")) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["", "resource_type=storage_volume", "status=stopped&tag=env:prod", "include_deleted=true"],
+)
+def test_the_summary_has_the_filters_of_the_list(api: Api, query: str) -> None:
+    listed = ids(api.get(f"{ALL}/list?{query}"))
+    assert api.get(f"{ALL}/summary?{query}").json()["resources"] == len(listed) > 0
 
 
 def test_the_answer_says_which_moment_it_speaks_of(api: Api) -> None:
@@ -214,6 +224,7 @@ def test_types_can_be_picked_and_their_resources_bounded(api: Api) -> None:
         ("list?status=Running", "status.0"),
         ("list?tag=novalue", "tag.0"),
         ("list?q=", "q"),
+        ("list?attached_to=", "attached_to.0"),
         ("list?colour=red", "colour"),
         ("list?format=xml", "format"),
         ("list?as_of=yesterday", "as_of"),
@@ -231,7 +242,8 @@ def test_types_can_be_picked_and_their_resources_bounded(api: Api) -> None:
         ("changes?change=vanished", "change.0"),
         ("by-type?limit=0", "limit"),
         ("by-type?resource_type=x", "resource_type.0"),
-        ("summary?as_of=2026-01-01T00:00:00Z", "as_of"),
+        ("summary?as_of=2020-01-01T00:00:00Z", "as_of"),
+        ("summary?limit=1", "limit"),
     ],
 )
 def test_a_bad_parameter_is_named(api: Api, query: str, parameter: str) -> None:

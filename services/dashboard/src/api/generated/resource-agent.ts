@@ -94,13 +94,14 @@ export interface paths {
         };
         /**
          * The inventory in numbers
-         * @description What is there now: counts by type, status, region and provider, and totals.
+         * @description Counts by type, status, region and provider, and totals, of what `list` answers to
+         *     the same filters.
          *
-         *     Totals leave out what is terminated, and count nothing twice: vCPUs and memory are
+         *     Totals leave out what is terminated or gone, and count nothing twice: vCPUs and memory are
          *     those of compute instances, hosts and databases; storage is that of databases and of
          *     storage volumes that are no filesystem on another volume.
          */
-        get: operations["summary_api_v2_resources__customer_id___provider__summary_get"];
+        get: operations["in_numbers_api_v2_resources__customer_id___provider__summary_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -239,6 +240,11 @@ export interface components {
              */
             resource_name: string;
             status: components["schemas"]["ResourceStatus"];
+            /**
+             * Unknown Since
+             * @description as in `list`
+             */
+            unknown_since: string | null;
         };
         /**
          * ParameterError
@@ -377,6 +383,11 @@ export interface components {
              * @example 2026-11-20T09:15:00Z
              */
             timestamp: string;
+            /**
+             * Unknown Since
+             * @description since when its scope has not been listed completely (failed, denied, throttled, cut off), so that nobody knows whether this state still holds; null while it is known
+             */
+            unknown_since: string | null;
         };
         /**
          * ResourceChange
@@ -478,9 +489,9 @@ export interface components {
         ResourceStatus: "running" | "stopped" | "pending" | "stopping" | "terminated" | "available" | "in_use" | "degraded" | "error" | "unknown";
         /**
          * ResourceSummary
-         * @description What is there now, counted.
+         * @description What there is, counted.
          *
-         *     Totals leave out what is terminated, and count nothing twice: vCPUs and memory are those
+         *     Totals leave out what is terminated or gone, and count nothing twice: vCPUs and memory are those
          *     of compute instances, hosts and databases; storage is that of databases and of storage
          *     volumes that are no filesystem on another volume.
          */
@@ -530,6 +541,17 @@ export interface components {
             resources: number;
             totals: components["schemas"]["Totals"];
             unknown: components["schemas"]["Unknown"];
+            /**
+             * Unknown Count
+             * @description those whose scope the last listing did not see completely
+             * @example 0
+             */
+            unknown_count: number;
+            /**
+             * Unknown Since
+             * @description since when the longest unknown of them is; null while all are known
+             */
+            unknown_since: string | null;
         };
         /**
          * ResourceType
@@ -675,6 +697,12 @@ export interface components {
              * @description the first `limit` by id
              */
             resources: components["schemas"]["Member"][];
+            /**
+             * Unknown Count
+             * @description those whose scope the last listing did not see completely
+             * @example 0
+             */
+            unknown_count: number;
         };
         /**
          * Unknown
@@ -1096,12 +1124,6 @@ export interface operations {
             query?: {
                 /** @description the state as complete listings showed it by then, RFC 3339 with a zone; now when left out */
                 as_of?: string | null;
-                /** @description rows of a page */
-                limit?: number;
-                /** @description next_cursor of the page before; repeat its other parameters */
-                cursor?: string | null;
-                /** @description json, or the whole answer streamed as csv, ndjson or parquet (then limit counts only when given, and cursor not at all); wins over Accept */
-                format?: components["schemas"]["Format"] | null;
                 /** @description repeatable: any of them */
                 resource_type?: components["schemas"]["ResourceType"][];
                 /** @description repeatable: any of them */
@@ -1110,10 +1132,18 @@ export interface operations {
                 region?: string[];
                 /** @description key:value, both as they are and whole; repeatable: every one of them */
                 tag?: string[];
+                /** @description ids of resources that what is asked for hangs on, as its metadata says; repeatable: any of them */
+                attached_to?: string[];
                 /** @description part of the name or id, in upper or lower case */
                 q?: string | null;
                 /** @description also what is gone, with its last state; not beside as_of */
                 include_deleted?: boolean;
+                /** @description rows of a page */
+                limit?: number;
+                /** @description next_cursor of the page before; repeat its other parameters */
+                cursor?: string | null;
+                /** @description json, or the whole answer streamed as csv, ndjson or parquet (then limit counts only when given, and cursor not at all); wins over Accept */
+                format?: components["schemas"]["Format"] | null;
             };
             header?: never;
             path: {
@@ -1237,9 +1267,26 @@ export interface operations {
             };
         };
     };
-    summary_api_v2_resources__customer_id___provider__summary_get: {
+    in_numbers_api_v2_resources__customer_id___provider__summary_get: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description the state as complete listings showed it by then, RFC 3339 with a zone; now when left out */
+                as_of?: string | null;
+                /** @description repeatable: any of them */
+                resource_type?: components["schemas"]["ResourceType"][];
+                /** @description repeatable: any of them */
+                status?: components["schemas"]["ResourceStatus"][];
+                /** @description repeatable: any of them */
+                region?: string[];
+                /** @description key:value, both as they are and whole; repeatable: every one of them */
+                tag?: string[];
+                /** @description ids of resources that what is asked for hangs on, as its metadata says; repeatable: any of them */
+                attached_to?: string[];
+                /** @description part of the name or id, in upper or lower case */
+                q?: string | null;
+                /** @description also what is gone, with its last state; not beside as_of */
+                include_deleted?: boolean;
+            };
             header?: never;
             path: {
                 customer_id: string;

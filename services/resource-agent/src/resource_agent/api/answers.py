@@ -133,9 +133,9 @@ class Unknown(_Answer):
 
 
 class ResourceSummary(_Answer):
-    """What is there now, counted.
+    """What there is, counted.
 
-    Totals leave out what is terminated, and count nothing twice: vCPUs and memory are those
+    Totals leave out what is terminated or gone, and count nothing twice: vCPUs and memory are those
     of compute instances, hosts and databases; storage is that of databases and of storage
     volumes that are no filesystem on another volume.
     """

@@ -20,15 +20,10 @@ MAX_REPEATS = 1000
 
 #: A key, a colon, a value; either may hold colons of its own.
 Tag = Annotated[str, Field(pattern=r"^[\s\S]+:[\s\S]*$")]
+Id = Annotated[str, Field(min_length=1)]
 Types = Annotated[
     list[ResourceType], Field(max_length=MAX_REPEATS, description="repeatable: any of them")
 ]
-
-
-class NoQuery(BaseModel):
-    """Of an endpoint without parameters: any is refused by name."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class MomentQuery(BaseModel):
@@ -56,8 +51,8 @@ class MomentQuery(BaseModel):
         return self.as_of.astimezone(UTC).replace(microsecond=0)
 
 
-class ListQuery(FormatQuery, PageQuery, MomentQuery):
-    """Of `list`."""
+class SelectionQuery(MomentQuery):
+    """Which resources, and of when."""
 
     resource_type: Types = Field([])
     status: list[ResourceStatus] = Field(
@@ -69,6 +64,12 @@ class ListQuery(FormatQuery, PageQuery, MomentQuery):
         max_length=MAX_REPEATS,
         description="key:value, both as they are and whole; repeatable: every one of them",
         examples=[["env:prod"]],
+    )
+    attached_to: list[Id] = Field(
+        [],
+        max_length=MAX_REPEATS,
+        description="ids of resources that what is asked for hangs on, as its metadata says; "
+        "repeatable: any of them",
     )
     q: str | None = Field(
         None, min_length=1, description="part of the name or id, in upper or lower case"
@@ -84,6 +85,7 @@ class ListQuery(FormatQuery, PageQuery, MomentQuery):
             statuses=self.status,
             regions=self.region,
             tags=self.tag,
+            attached_to=self.attached_to,
             text=self.q,
         )
 
@@ -92,6 +94,14 @@ class ListQuery(FormatQuery, PageQuery, MomentQuery):
         if self.as_of is not None and self.include_deleted:
             raise invalid_parameter("include_deleted", "cannot stand beside as_of")
         return super().moment(retention)
+
+
+class ListQuery(FormatQuery, PageQuery, SelectionQuery):
+    """Of `list`."""
+
+
+class SummaryQuery(SelectionQuery):
+    """Of `summary`."""
 
 
 class ByTypeQuery(BaseModel):

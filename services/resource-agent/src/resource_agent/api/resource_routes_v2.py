@@ -29,7 +29,7 @@ from resource_agent.api.queries import (
     ChangesQuery,
     ListQuery,
     MomentQuery,
-    NoQuery,
+    SummaryQuery,
 )
 from resource_agent.readers.resource_reader import Key, ResourceReader
 from resource_agent.readers.selection import Owner
@@ -48,7 +48,7 @@ def create_router(
     router = APIRouter(prefix="/api/v2/resources", tags=["resources"])
     _add_trigger(router, collector)
     _add_list(router, reader, retention)
-    _add_groups(router, reader)
+    _add_groups(router, reader, retention)
     _add_changes(router, reader, retention)
     # An id may hold anything, slashes and the names of endpoints included: last.
     _add_one(router, reader, retention)
@@ -118,7 +118,7 @@ def _add_list(router: APIRouter, reader: ResourceReader, retention: timedelta) -
         )
 
 
-def _add_groups(router: APIRouter, reader: ResourceReader) -> None:
+def _add_groups(router: APIRouter, reader: ResourceReader, retention: timedelta) -> None:
     @router.get(
         f"{_SCOPE}/by-type", response_model=ResourcesByType, summary="The inventory by type"
     )
@@ -136,21 +136,26 @@ def _add_groups(router: APIRouter, reader: ResourceReader) -> None:
     @router.get(
         f"{_SCOPE}/summary", response_model=ResourceSummary, summary="The inventory in numbers"
     )
-    def summary(
+    def in_numbers(
         customer_id: str,
         provider: str,
-        query: Annotated[NoQuery, Query()],
+        query: Annotated[SummaryQuery, Query()],
         access: CurrentAccess,
     ) -> Response:
-        """What is there now: counts by type, status, region and provider, and totals.
+        """Counts by type, status, region and provider, and totals, of what `list` answers to
+        the same filters.
 
-        Totals leave out what is terminated, and count nothing twice: vCPUs and memory are
+        Totals leave out what is terminated or gone, and count nothing twice: vCPUs and memory are
         those of compute instances, hosts and databases; storage is that of databases and of
         storage volumes that are no filesystem on another volume.
         """
-        return object_answer(
-            reader.get_resource_summary(_owner(access, customer_id, provider)).text
+        summary = reader.get_resource_summary(
+            _owner(access, customer_id, provider),
+            query.filters(),
+            as_of=query.moment(retention),
+            include_deleted=query.include_deleted,
         )
+        return object_answer(summary.text)
 
 
 def _add_changes(router: APIRouter, reader: ResourceReader, retention: timedelta) -> None:

@@ -18,7 +18,7 @@ from optiinfra_database import Store
 from optiinfra_database.exports import Export
 from optiinfra_database.json_rows import Column, JsonRows, column, json_row, query_rows
 from resource_agent.readers import unknown_scopes
-from resource_agent.readers.selection import Filters, Owner
+from resource_agent.readers.selection import EVERYTHING, Filters, Owner
 
 Key = tuple[str | int, ...]
 
@@ -33,19 +33,22 @@ _WORDS = (
     "scope",
 )
 _NEVER = "toDateTime(0, 'UTC')"
+# Qualified, since an answer's own deleted_at is null where there is none.
+_THERE = f"state.deleted_at = {_NEVER}"
 
 
-def _resource(unknown_since: str) -> list[Column]:
+def _unknown_since(since: str) -> str:
+    """Null where the scope is known, and of what is gone, which is known to be gone."""
+    return f"if({_THERE}, nullIf({since}, {_NEVER}), NULL)"
+
+
+def _resource(since: str) -> list[Column]:
     return [
         *(column(name, "String") for name in _WORDS),
         column("first_seen", "DateTime('UTC')"),
         column("last_seen", "DateTime('UTC')"),
         column("deleted_at", "Nullable(DateTime('UTC'))", f"nullIf(deleted_at, {_NEVER})"),
-        column(
-            "unknown_since",
-            "Nullable(DateTime('UTC'))",
-            f"if(state.deleted_at = {_NEVER}, nullIf({unknown_since}, {_NEVER}), NULL)",
-        ),
+        column("unknown_since", "Nullable(DateTime('UTC'))", _unknown_since(since)),
         column("timestamp", "DateTime('UTC')", "last_seen"),
         column("metadata", "String", raw=True),
     ]
@@ -72,8 +75,7 @@ def _count_by(name: str) -> Column:
     )
 
 
-_UNKNOWN_SINCE = f"nullIf({unknown_scopes.SINCE}, {_NEVER})"
-_UNKNOWN_COUNT = column("unknown_count", "UInt64", f"count({_UNKNOWN_SINCE})")
+_UNKNOWN_SINCE = _unknown_since(unknown_scopes.SINCE)
 _MEMBER_WORDS = (*_WORDS[:2], *_WORDS[3:7])
 _MEMBER = (
     "Tuple("
@@ -87,7 +89,7 @@ _MEMBERS = (
 BY_TYPE = [
     column("resource_type", "String"),
     column("count", "UInt64", "count()"),
-    _UNKNOWN_COUNT,
+    column("unknown_count", "UInt64", f"count({_UNKNOWN_SINCE})"),
     _count_by("status"),
     _count_by("region"),
     column(
@@ -97,8 +99,8 @@ BY_TYPE = [
 
 # What is rented is counted once: a machine's own disks and a database's own processors come
 # with it, attached volumes are resources of their own, a filesystem lies on a disk that is
-# one, and what is terminated takes nothing any more.
-_RENTED = "status != 'terminated' AND "
+# one, and what is terminated or gone takes nothing any more.
+_RENTED = f"{_THERE} AND status != 'terminated' AND "
 _COMPUTES = _RENTED + "resource_type IN ('compute_instance', 'host', 'database')"
 _STORES = _RENTED + (
     "(resource_type = 'database' OR resource_type = 'storage_volume' "
@@ -109,11 +111,9 @@ _TOTALS = {
     "memory_bytes": ("UInt64", _COMPUTES),
     "storage_bytes": ("UInt64", _STORES),
 }
-SUMMARY = [
-    column("resources", "UInt64", "count()"),
-    _UNKNOWN_COUNT,
-    column("unknown_since", "Nullable(DateTime('UTC'))", f"min({_UNKNOWN_SINCE})"),
-    *(_count_by(name) for name in ("resource_type", "status", "region", "provider")),
+
+
+_TOTAL_COLUMNS = [
     column(
         "totals",
         f"Tuple({', '.join(f'{name} Nullable({kind})' for name, (kind, _) in _TOTALS.items())})",
@@ -135,6 +135,21 @@ SUMMARY = [
         + ")",
     ),
 ]
+
+
+def _summary(since: str) -> list[Column]:
+    unknown_since = _unknown_since(since)
+    return [
+        column("resources", "UInt64", "count()"),
+        column("unknown_count", "UInt64", f"count({unknown_since})"),
+        column("unknown_since", "Nullable(DateTime('UTC'))", f"min({unknown_since})"),
+        *(_count_by(name) for name in ("resource_type", "status", "region", "provider")),
+        *_TOTAL_COLUMNS,
+    ]
+
+
+SUMMARY = _summary(unknown_scopes.SINCE)
+SUMMARY_AS_OF = _summary(unknown_scopes.SINCE_AS_OF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +229,9 @@ class ResourceReader:
     ) -> JsonRows:
         """One row per type: how many there are by status and region, and the first `limit`
         of them by id."""
-        source, params = _present(owner, Filters(resource_types=resource_types))
+        source, params = _selected(
+            owner, Filters(resource_types=resource_types), as_of=None, include_deleted=False
+        )
         return query_rows(
             self._store,
             f"SELECT {json_row(BY_TYPE)} {source} GROUP BY resource_type ORDER BY resource_type",
@@ -247,15 +264,24 @@ class ResourceReader:
         source, params = _changes(owner, window, filters, None)
         return self._export(CHANGE, source, params, limit)
 
-    def get_resource_summary(self, owner: Owner) -> JsonRows:
-        """One row: how many there are by type, status, region and provider, and the totals.
+    def get_resource_summary(
+        self,
+        owner: Owner,
+        filters: Filters = EVERYTHING,
+        *,
+        as_of: datetime | None = None,
+        include_deleted: bool = False,
+    ) -> JsonRows:
+        """One row about what `get_resources` lists: how many there are by type, status, region
+        and provider, and the totals.
 
         `unknown_count` of them stand in scopes that nobody has listed completely since
         `unknown_since` or later. A total adds up what is known and is null where nothing is;
         `unknown` counts the resources that belong to a total and do not say.
         """
-        source, params = _present(owner, Filters())
-        return query_rows(self._store, f"SELECT {json_row(SUMMARY)} {source}", params)
+        source, params = _selected(owner, filters, as_of, include_deleted)
+        columns = SUMMARY if as_of is None else SUMMARY_AS_OF
+        return query_rows(self._store, f"SELECT {json_row(columns)} {source}", params)
 
     def _export(
         self, columns: Sequence[Column], source: str, params: dict[str, Any], limit: int | None
@@ -265,8 +291,6 @@ class ResourceReader:
         return Export(self._store, columns, source, params)
 
 
-# Qualified, since an answer's own deleted_at and since are null where there is none.
-_THERE = f"state.deleted_at = {_NEVER}"
 _CHANGE_ORDER = ("timestamp", "resource_id", "provider", "change", "since")
 
 
@@ -281,25 +305,25 @@ def _resources(
     include_deleted: bool,
     after: Key | None,
 ) -> tuple[str, dict[str, Any]]:
-    source, params = _states(owner, as_of)
-    conditions, bound = filters.conditions()
-    params |= bound
-    if not include_deleted:
-        conditions.append(_THERE)
+    source, params = _selected(owner, filters, as_of, include_deleted)
     if after is not None:
         # The first comparison alone finds the place in the table's key.
-        conditions.append("resource_id >= {after_id:String}")
-        conditions.append("(resource_id, provider) > ({after_id:String}, {after_provider:String})")
+        source += (
+            " AND resource_id >= {after_id:String} "
+            "AND (resource_id, provider) > ({after_id:String}, {after_provider:String})"
+        )
         params |= {"after_id": after[0], "after_provider": after[1]}
-    narrowed = "".join(f" AND {condition}" for condition in conditions)
-    return f"{source}{narrowed} ORDER BY resource_id, provider", params
+    return f"{source} ORDER BY resource_id, provider", params
 
 
-def _present(owner: Owner, filters: Filters) -> tuple[str, dict[str, Any]]:
-    """What is there now."""
-    source, params = _states(owner, None)
+def _selected(
+    owner: Owner, filters: Filters, as_of: datetime | None, include_deleted: bool
+) -> tuple[str, dict[str, Any]]:
+    """What is there or was there at a moment, and what is gone where that is asked for."""
+    source, params = _states(owner, as_of)
     conditions, bound = filters.conditions()
-    conditions.append(_THERE)
+    if not include_deleted:
+        conditions.append(_THERE)
     return f"{source}{''.join(f' AND {condition}' for condition in conditions)}", params | bound
 
 
@@ -352,6 +376,7 @@ def _changes(
         if values:
             conditions.append(f"{column_name} IN {{{column_name}s:Array(String)}}")
             params[f"{column_name}s"] = list(values)
+    # Qualified, since an answer's own since is null where there is none.
     order = [f"entry.{name}" for name in _CHANGE_ORDER]
     if after is not None:
         conditions.append(

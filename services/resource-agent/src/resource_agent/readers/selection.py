@@ -13,6 +13,13 @@ _TAGS = (
     "arrayMap(pair -> concat(pair.1, ':', pair.2), "
     "JSONExtractKeysAndValues(metadata, 'tags', 'String'))"
 )
+# One id or a list of them; a volume of AWS that several machines share names the first alone
+# in `attached_to`.
+_ATTACHED_TO = (
+    "arrayConcat([JSONExtractString(metadata, 'attached_to')], "
+    "JSONExtract(metadata, 'attached_to', 'Array(String)'), "
+    "JSONExtract(metadata, 'attached_to_all', 'Array(String)'))"
+)
 _TEXT = (
     "(positionCaseInsensitiveUTF8(resource_name, {text:String}) > 0 "
     "OR positionCaseInsensitiveUTF8(resource_id, {text:String}) > 0)"
@@ -45,6 +52,7 @@ class Filters:
     statuses: Sequence[ResourceStatus] = ()
     regions: Sequence[str] = ()
     tags: Sequence[str] = ()
+    attached_to: Sequence[str] = ()
     text: str | None = None
 
     def conditions(self) -> tuple[list[str], dict[str, Any]]:
@@ -54,7 +62,11 @@ class Filters:
             ("status IN {statuses:Array(String)}", "statuses", list(self.statuses)),
             ("region IN {regions:Array(String)}", "regions", list(self.regions)),
             (f"hasAll({_TAGS}, {{tags:Array(String)}})", "tags", list(self.tags)),
+            (f"hasAny({_ATTACHED_TO}, {{hosts:Array(String)}})", "hosts", list(self.attached_to)),
             (_TEXT, "text", self.text),
         ]
         used = [entry for entry in asked if entry[2]]
         return [sql for sql, _, _ in used], {name: value for _, name, value in used}
+
+
+EVERYTHING = Filters()
