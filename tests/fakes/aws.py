@@ -16,7 +16,6 @@ import re
 import threading
 import urllib.error
 import urllib.request
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+from fakes.noise import shape, uniform
 from numpy.typing import NDArray
 
 #: (metric, resource, bucket start) -> value
@@ -37,73 +37,70 @@ GIB = 1 << 30
 #: Seconds from a sample's end to its publication: at the soonest, usually, and when late.
 SOONEST, USUAL, LATE = 30, 240, 1500
 
-#: Native metrics of the fleet: (namespace, name) -> lowest and highest sample.
-RANGES: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("AWS/EC2", "CPUUtilization"): (0, 100),
-    **{
-        ("AWS/EC2", name): (0, 10**8)
-        for name in [
-            "EBSReadBytes",
-            "EBSWriteBytes",
-            "EBSReadOps",
-            "EBSWriteOps",
-            "DiskReadBytes",
-            "DiskWriteBytes",
-            "DiskReadOps",
-            "DiskWriteOps",
-            "NetworkIn",
-            "NetworkOut",
-            "NetworkPacketsIn",
-            "NetworkPacketsOut",
-        ]
-    },
-    ("AWS/EC2", "StatusCheckFailed"): (0, 0.5),
-    **{
-        ("AWS/EBS", name): (0, 10**7)
-        for name in ["VolumeReadBytes", "VolumeWriteBytes", "VolumeReadOps", "VolumeWriteOps"]
-    },
-    ("AWS/EBS", "VolumeAvgReadLatency"): (0.1, 20),
-    ("AWS/EBS", "VolumeAvgWriteLatency"): (0.1, 20),
-    ("AWS/RDS", "CPUUtilization"): (0, 100),
-    ("AWS/RDS", "FreeableMemory"): (GIB / 10, 4 * GIB),
-    ("AWS/RDS", "FreeStorageSpace"): (GIB, 15 * GIB),
-    **{
-        ("AWS/RDS", name): (0, 1000)
-        for name in [
-            "DatabaseConnections",
-            "ReadIOPS",
-            "WriteIOPS",
-            "ReadThroughput",
-            "WriteThroughput",
-            "NetworkReceiveThroughput",
-            "NetworkTransmitThroughput",
-        ]
-    },
-    ("AWS/RDS", "ReadLatency"): (0, 0.05),
-    ("AWS/RDS", "WriteLatency"): (0, 0.05),
-    **{
-        ("AWS/ApplicationELB", name): (0, 500)
-        for name in [
-            "RequestCount",
-            "HTTPCode_ELB_5XX_Count",
-            "HTTPCode_Target_5XX_Count",
-            "ActiveConnectionCount",
-        ]
-    },
-    ("AWS/ApplicationELB", "TargetResponseTime"): (0, 2),
-    ("AWS/ApplicationELB", "HealthyHostCount"): (0, 9),
-    ("AWS/NetworkELB", "NewFlowCount"): (0, 500),
-    ("AWS/NetworkELB", "ActiveFlowCount"): (0, 500),
-    ("AWS/NetworkELB", "HealthyHostCount"): (0, 9),
-    ("ContainerInsights", "node_cpu_utilization"): (0, 100),
-    ("ContainerInsights", "node_memory_utilization"): (0, 100),
-    ("CWAgent", "mem_used_percent"): (0, 100),
-    ("CWAgent", "disk_used_percent"): (0, 100),
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a sample of a native metric holds: something between `low` and `high`.
+
+    What is `counted` is whole and lies between so many per second; what is `steady` stands at
+    `high` but for a rare sample at `low`.
+    """
+
+    low: float
+    high: float
+    counted: bool = False
+    steady: bool = False
+
+
+def _each(names: Sequence[str], sampled: Sampled, namespace: str) -> dict[Any, Sampled]:
+    return {(namespace, name): sampled for name in names}
+
+
+_BYTES, _OPERATIONS = Sampled(0, 5e7, counted=True), Sampled(0, 1500, counted=True)
+_PERCENT = Sampled(1, 95)
+
+#: Native metrics of the fleet, by namespace and name.
+SAMPLED: Mapping[tuple[str, str], Sampled] = {
+    ("AWS/EC2", "CPUUtilization"): _PERCENT,
+    **_each(
+        ["EBSReadBytes", "EBSWriteBytes", "DiskReadBytes", "DiskWriteBytes"], _BYTES, "AWS/EC2"
+    ),
+    **_each(["EBSReadOps", "EBSWriteOps", "DiskReadOps", "DiskWriteOps"], _OPERATIONS, "AWS/EC2"),
+    **_each(["NetworkIn", "NetworkOut"], _BYTES, "AWS/EC2"),
+    **_each(["NetworkPacketsIn", "NetworkPacketsOut"], Sampled(0, 40_000, counted=True), "AWS/EC2"),
+    ("AWS/EC2", "StatusCheckFailed"): Sampled(1, 0, steady=True),
+    **_each(["VolumeReadBytes", "VolumeWriteBytes"], _BYTES, "AWS/EBS"),
+    **_each(["VolumeReadOps", "VolumeWriteOps"], _OPERATIONS, "AWS/EBS"),
+    **_each(["VolumeAvgReadLatency", "VolumeAvgWriteLatency"], Sampled(0.2, 12), "AWS/EBS"),
+    ("AWS/RDS", "CPUUtilization"): _PERCENT,
+    ("AWS/RDS", "FreeableMemory"): Sampled(1.5 * GIB, 5 * GIB),
+    ("AWS/RDS", "FreeStorageSpace"): Sampled(9 * GIB, 10 * GIB),
+    ("AWS/RDS", "DatabaseConnections"): Sampled(2, 180),
+    **_each(["ReadIOPS", "WriteIOPS"], Sampled(0, 1500), "AWS/RDS"),
+    **_each(["ReadThroughput", "WriteThroughput"], Sampled(0, 2e7), "AWS/RDS"),
+    **_each(["NetworkReceiveThroughput", "NetworkTransmitThroughput"], Sampled(0, 5e7), "AWS/RDS"),
+    **_each(["ReadLatency", "WriteLatency"], Sampled(0.0002, 0.02), "AWS/RDS"),
+    ("AWS/ApplicationELB", "RequestCount"): Sampled(1, 200, counted=True),
+    **_each(
+        ["HTTPCode_ELB_5XX_Count", "HTTPCode_Target_5XX_Count"],
+        Sampled(0, 0.5, counted=True),
+        "AWS/ApplicationELB",
+    ),
+    ("AWS/ApplicationELB", "ActiveConnectionCount"): Sampled(1, 10, counted=True),
+    ("AWS/ApplicationELB", "TargetResponseTime"): Sampled(0.005, 1.2),
+    ("AWS/ApplicationELB", "HealthyHostCount"): Sampled(2, 3, steady=True),
+    ("AWS/NetworkELB", "NewFlowCount"): Sampled(0, 500, counted=True),
+    ("AWS/NetworkELB", "ActiveFlowCount"): Sampled(0, 500),
+    ("AWS/NetworkELB", "HealthyHostCount"): Sampled(2, 3, steady=True),
+    ("ContainerInsights", "node_cpu_utilization"): _PERCENT,
+    ("ContainerInsights", "node_memory_utilization"): Sampled(35, 85),
+    ("CWAgent", "mem_used_percent"): Sampled(35, 85),
+    ("CWAgent", "disk_used_percent"): Sampled(55, 60),
 }
 #: Published only when there is something to report.
-SPARSE = {"HTTPCode_ELB_5XX_Count", "HTTPCode_Target_5XX_Count", "RequestCount"}
+SPARSE = {"HTTPCode_ELB_5XX_Count", "HTTPCode_Target_5XX_Count"}
 #: Without detailed monitoring EC2 publishes these every five minutes.
-BASIC = {name for space, name in RANGES if space == "AWS/EC2"} - {"StatusCheckFailed"}
+BASIC = {name for space, name in SAMPLED if space == "AWS/EC2"} - {"StatusCheckFailed"}
 
 
 @dataclass
@@ -154,7 +151,9 @@ class Owned:
 class FakeAws:
     """Use as a context manager; `url` is the endpoint of every service.
 
-    `held_back` are seconds by which all samples of a namespace come later than others.
+    `held_back` are seconds by which all samples of a namespace come later than others. `series`
+    are curves by native metric, one value per five minutes, per second of what is counted; the
+    other metrics take their shapes, and without any series values are noise.
     """
 
     def __init__(
@@ -171,6 +170,7 @@ class FakeAws:
         self.requests: Counter[str] = Counter()
         self.resources: dict[str, Owned] = {}
         self._seed, self._late_rate, self._series = seed, late_rate, series or {}
+        self._shapes = [shape(one) for some in self._series.values() for one in some]
         self._held_back = held_back or {}
         self._luck = random.Random(seed)
         self._lock = threading.Lock()
@@ -246,7 +246,7 @@ class FakeAws:
             Monitoring={"Enabled": detailed},
         )
         ids = [native["InstanceId"] for native in answer["Instances"]]
-        names = {name for space, name in RANGES if space == "AWS/EC2"}
+        names = {name for space, name in SAMPLED if space == "AWS/EC2"}
         if kind != "i3en.large":
             names -= {"DiskReadBytes", "DiskWriteBytes", "DiskReadOps", "DiskWriteOps"}
         for resource_id in ids:
@@ -273,7 +273,7 @@ class FakeAws:
     def volume(self, volume_id: str, region: str = "us-east-1") -> None:
         """Metrics for a volume that moto has."""
         self._own(volume_id, "volume", region)
-        for space, name in RANGES:
+        for space, name in SAMPLED:
             if space == "AWS/EBS":
                 self._measure(region, space, name, {"VolumeId": volume_id}, volume_id)
 
@@ -298,7 +298,7 @@ class FakeAws:
         arn = str(native["DBInstanceArn"])
         known = {"memory": 8.0 * GIB} if kind == "db.m5.large" else {}
         self._own(arn, "database", region, storage=20.0 * GIB, **known)
-        for space, metric in RANGES:
+        for space, metric in SAMPLED:
             aurora = engine.startswith("aurora") and metric == "FreeStorageSpace"
             if space == "AWS/RDS" and not aurora:
                 self._measure(region, space, metric, {"DBInstanceIdentifier": name}, arn)
@@ -318,7 +318,7 @@ class FakeAws:
         space = "AWS/ApplicationELB" if kind == "application" else "AWS/NetworkELB"
         tail = arn.partition("loadbalancer/")[2]
         self._own(arn, kind, region)
-        for one, metric in RANGES:
+        for one, metric in SAMPLED:
             if one == space and metric != "HealthyHostCount":
                 self._measure(region, space, metric, {"LoadBalancer": tail}, arn)
         vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
@@ -346,7 +346,7 @@ class FakeAws:
         )["cluster"]
         arn = str(native["arn"])
         self._own(arn, "cluster", region)
-        for space, metric in RANGES:
+        for space, metric in SAMPLED:
             if insights and space == "ContainerInsights":
                 self._measure(region, space, metric, {"ClusterName": name}, arn)
         return arn
@@ -383,18 +383,11 @@ class FakeAws:
         step = metric.resolution
         times = np.arange(-(-start // step) * step, end, step, dtype=np.int64)
         salt = f"{self._seed}/{metric.number}/{metric.namespace}/{metric.name}"
-        low, high = RANGES[metric.namespace, metric.name]
-        share = _uniform(salt, times)
-        if replayed := self._series.get(metric.name):
-            one = replayed[metric.number % len(replayed)]
-            values = one[(times // 300 + metric.number * 97) % len(one)]
-        else:
-            values = low + (high - low) * share
-        if metric.name == "StatusCheckFailed":
-            values = (share > 0.9).astype(np.float64)
-        wait = SOONEST + (USUAL - SOONEST) * _uniform(salt + "wait", times)
-        late = _uniform(salt + "late", times) < self._late_rate
-        wait = np.where(late, USUAL + (LATE - USUAL) * _uniform(salt + "by", times), wait)
+        share = uniform(salt, times)
+        values = self._values(metric, times, share)
+        wait = SOONEST + (USUAL - SOONEST) * uniform(salt + "wait", times)
+        late = uniform(salt + "late", times) < self._late_rate
+        wait = np.where(late, USUAL + (LATE - USUAL) * uniform(salt + "by", times), wait)
         seen = times + step + wait + self._held_back.get(metric.namespace, 0) <= at
         if metric.name in SPARSE:
             seen &= share > 0.3
@@ -402,6 +395,25 @@ class FakeAws:
         for born, died in self._lives[metric.resource_id]:
             alive |= (times >= born) & (times + step <= died)
         return times[seen & alive], values[seen & alive]
+
+    def _values(
+        self, metric: Metric, times: NDArray[np.int64], share: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What the samples hold, whether they are published or not."""
+        told = SAMPLED[metric.namespace, metric.name]
+        if told.steady:
+            return np.where(share < 0.0005, told.low, told.high)
+        place = times // 300 + metric.number * 97
+        if replayed := self._series.get(metric.name):
+            one = replayed[metric.number % len(replayed)]
+            values = one[place % len(one)]
+        else:
+            level = share
+            if self._shapes:
+                one = self._shapes[metric.number % len(self._shapes)]
+                level = one[place % len(one)]
+            values = told.low + (told.high - told.low) * level
+        return np.floor(values * metric.resolution) if told.counted else values
 
     def statistic(
         self, metric: Metric, stat: str, period: int, start: int, end: int, at: float
@@ -636,17 +648,6 @@ TRUTH: Mapping[str, Sequence[Row]] = {
 }
 
 
-def _uniform(salt: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A number in [0, 1) for each, by hashing it with a name (splitmix64)."""
-    with np.errstate(over="ignore"):
-        z = numbers.astype(np.uint64) + np.uint64(zlib.crc32(salt.encode()) << 20)
-        z *= np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)).astype(np.float64) / 2.0**53
-
-
 #: Faults as AWS words them: EC2's code and the code of the others, the HTTP status, the text.
 _WORDS: Mapping[str, tuple[str, str, int, str]] = {
     "throttle": ("RequestLimitExceeded", "ThrottlingException", 400, "Rate exceeded"),
@@ -783,7 +784,7 @@ def demo_fleet(
     series: Mapping[str, Sequence[NDArray[np.float64]]] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Iterator[FakeAws]:
-    """A fleet replayed from recorded series, by native metric name; seeded values elsewhere."""
+    """A fleet that replays recorded series, of a native metric where they are named by one."""
     with FakeAws(series=series, clock=clock) as fake:
         fake.instances(instances, volumes=True)
         for number in range(max(1, instances // 50)):

@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
+from fakes.noise import shape, uniform
 from numpy.typing import NDArray
 
 Body = dict[str, Any]
@@ -33,6 +34,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SUBSCRIPTION = "11111111-2222-3333-4444-555555555555"
+SQL_BYTES, POSTGRESQL_BYTES = 250 << 30, 512 << 30
 SLOT = 300
 DELAY = 120
 SETTLING = 30 * 60
@@ -60,7 +62,8 @@ _MACHINES = {
 class Emitted:
     """How the fake tells a canonical quantity through one of Azure's metrics.
 
-    Values lie between 0 and `top`, those that are `steady` at it but for a rare minute.
+    Values lie between `low` and `top`, those that are `steady` at it but for a rare minute.
+    Two with one `curve` rise and fall together.
     `encode` turns canonical values, one per minute, into what Azure would count in that
     minute, given the resource's body; `split` is the dimension that the metric is told by.
     """
@@ -71,7 +74,9 @@ class Emitted:
     encode: Callable[[Floats, Body], Floats] = lambda values, _: values
     split: tuple[str, str] | None = None
     minutes_only: bool = False
+    low: float = 0.0
     steady: bool = False
+    curve: str = ""
 
 
 def _per_minute(values: Floats, _: Body) -> Floats:
@@ -90,10 +95,15 @@ def _used(values: Floats, body: Body) -> Floats:
     return float(body["properties"]["maxSizeBytes"]) - values
 
 
+def _free(name: str, size: int) -> Emitted:
+    """What is free of a disk that is 55 to 60 % full."""
+    return Emitted("storage_free_bytes", name, 0.40 * size, low=0.45 * size, curve="storage")
+
+
 EMITTED: Mapping[str, Sequence[Emitted]] = {
     VM.lower(): (
         Emitted("cpu_utilization", "Percentage CPU", 100),
-        Emitted("memory_utilization", "Available Memory Percentage", 100, _rest),
+        Emitted("memory_utilization", "Available Memory Percentage", 90, _rest, low=35),
         Emitted("disk_read_bytes_per_sec", "Disk Read Bytes", 5e7, _per_minute),
         Emitted("disk_write_bytes_per_sec", "Disk Write Bytes", 5e7, _per_minute),
         Emitted("disk_read_ops_per_sec", "Disk Read Operations/Sec", 2000),
@@ -110,18 +120,31 @@ EMITTED: Mapping[str, Sequence[Emitted]] = {
     ),
     SQL.lower(): (
         Emitted("cpu_utilization", "cpu_percent", 100),
-        Emitted("memory_utilization", "sql_instance_memory_percent", 100),
+        Emitted("memory_utilization", "sql_instance_memory_percent", 90, low=35),
         Emitted("db_connections", "sessions_count", 300),
-        Emitted("storage_free_bytes", "storage", 2e11, _used),
-        Emitted("storage_utilization", "storage_percent", 100),
+        Emitted(
+            "storage_free_bytes",
+            "storage",
+            0.40 * SQL_BYTES,
+            _used,
+            low=0.45 * SQL_BYTES,
+            curve="storage",
+        ),
+        Emitted("storage_utilization", "storage_percent", 60, low=55, curve="storage"),
         Emitted("availability", "availability", 100, minutes_only=True, steady=True),
     ),
     POSTGRESQL.lower(): (
         Emitted("cpu_utilization", "cpu_percent", 100),
-        Emitted("memory_utilization", "memory_percent", 100),
+        Emitted("memory_utilization", "memory_percent", 90, low=35),
         Emitted("db_connections", "active_connections", 300),
-        Emitted("storage_free_bytes", "storage_free", 2e11),
-        Emitted("storage_utilization", "storage_percent", 100),
+        Emitted(
+            "storage_free_bytes",
+            "storage_free",
+            0.40 * POSTGRESQL_BYTES,
+            low=0.45 * POSTGRESQL_BYTES,
+            curve="storage",
+        ),
+        Emitted("storage_utilization", "storage_percent", 60, low=55, curve="storage"),
         Emitted("disk_read_ops_per_sec", "read_iops", 2000),
         Emitted("disk_write_ops_per_sec", "write_iops", 2000),
         Emitted("disk_read_bytes_per_sec", "read_throughput", 5e7),
@@ -152,7 +175,7 @@ EMITTED: Mapping[str, Sequence[Emitted]] = {
     ),
     CLUSTER.lower(): (
         Emitted("k8s_node_cpu_utilization", "node_cpu_usage_percentage", 100),
-        Emitted("k8s_node_memory_utilization", "node_memory_working_set_percentage", 100),
+        Emitted("k8s_node_memory_utilization", "node_memory_working_set_percentage", 85, low=35),
     ),
 }
 
@@ -234,7 +257,7 @@ def _sql(number: int, resource_id: str) -> Body:
         "sku": {"name": "GP_Gen5", "tier": "GeneralPurpose", "family": "Gen5", "capacity": 4},
         "properties": {
             "status": "Online",
-            "maxSizeBytes": 268435456000,
+            "maxSizeBytes": SQL_BYTES,
             "creationDate": "2026-02-03T04:05:06.79Z",
         },
     }
@@ -248,7 +271,7 @@ def _postgresql(number: int, resource_id: str) -> Body:
             "version": "16",
             "administratorLogin": "admin",
             "availabilityZone": "2",
-            "storage": {"storageSizeGB": 512},
+            "storage": {"storageSizeGB": POSTGRESQL_BYTES >> 30},
             "highAvailability": {"mode": "ZoneRedundant"},
         },
     }
@@ -371,7 +394,7 @@ class AzureFake:
         self._seed = seed
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._series = [_normalised(one) for one in series]
+        self._series = [shape(one) for one in series]
         self._held_back = held_back or {}
         self._server = _Server(("127.0.0.1", port), self)
 
@@ -429,9 +452,10 @@ class AzureFake:
         minutes = times[:, None] + np.arange(0, step, 60, dtype=np.int64)
         slots = minutes // SLOT * SLOT
         if emitted.steady:
-            values = np.where(_uniform(self._seed, name, minutes) < 0.002, 0.9, 1.0) * emitted.top
+            values = np.where(self._uniform(name, minutes) < 0.002, 0.9, 1.0) * emitted.top
         else:
-            values = emitted.top * self._level(name, minutes)
+            level = self._level(f"{resource_id}/{emitted.curve or emitted.canonical}", minutes)
+            values = emitted.low + (emitted.top - emitted.low) * level
         held_back = self._held_back.get(body["type"], 0)
         if emitted.encode is _per_minute:  # a sum is too low while it is still being added up
             settled = slots + SLOT + SETTLING + held_back <= now
@@ -441,14 +465,17 @@ class AzureFake:
 
     def _level(self, name: str, minutes: Ints) -> Floats:
         if not self._series:
-            return _uniform(self._seed, name, minutes)
+            return self._uniform(name, minutes)
         which = zlib.crc32(name.encode())
         curve = self._series[which % len(self._series)]
         return curve[(minutes // SLOT + which) % len(curve)]
 
+    def _uniform(self, name: str, numbers: Ints) -> Floats:
+        return uniform(f"{self._seed}/{name}", numbers)
+
     def _publication(self, name: str, slots: Ints) -> Ints:
-        late = _uniform(self._seed, f"late/{name}", slots) < self.faults.late
-        extra = (SETTLING - DELAY) * _uniform(self._seed, f"by/{name}", slots)
+        late = self._uniform(f"late/{name}", slots) < self.faults.late
+        extra = (SETTLING - DELAY) * self._uniform(f"by/{name}", slots)
         usual = slots + SLOT + DELAY
         return np.where(late, usual + extra.astype(np.int64), usual)
 
@@ -842,19 +869,3 @@ def _seconds(stamp: str) -> int:
 
 def _stamp(time: int) -> str:
     return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _normalised(series: Floats) -> Floats:
-    low, high = float(np.min(series)), float(np.max(series))
-    return (np.asarray(series, dtype=np.float64) - low) / ((high - low) or 1.0)
-
-
-def _uniform(seed: int, name: str, numbers: Ints) -> Floats:
-    """A number in [0, 1) for each number, by hashing it with a name (splitmix64)."""
-    salt = np.uint64(zlib.crc32(name.encode()) << 16 ^ seed)
-    with np.errstate(over="ignore"):
-        z = (numbers.astype(np.uint64) + salt) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    return (z >> np.uint64(11)).astype(np.float64) / 2.0**53

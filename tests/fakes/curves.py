@@ -32,12 +32,12 @@ class Curves:
     requests: Sequence[Curve]
 
     def of_aws(self) -> Mapping[str, Sequence[Curve]]:
-        """By CloudWatch metric; its traffic is counted in bytes per five minutes."""
-        traffic = [one * 1024 * 300 for one in self.rates]
+        """By CloudWatch metric; bytes and requests per second."""
+        traffic = [one * 1024 for one in self.rates]
         counted = ("NetworkIn", "NetworkOut", "EBSReadBytes", "EBSWriteBytes")
         return {
             "CPUUtilization": self.cpu,
-            "RequestCount": self.requests,
+            "RequestCount": [one / 60 for one in self.requests],
             **dict.fromkeys(counted, traffic),
         }
 

@@ -336,7 +336,7 @@ def test_a_row_that_stands_on_two_pages_is_listed_once() -> None:
 
 
 def test_recorded_curves_are_replayed() -> None:
-    curves = [np.array([5.0, 7.0, 9.0]), np.array([1.0, 1.0])]
+    curves = [np.array([5.0, 5.0, 7.0, 9.0, 9.0] * 20), np.array([1.0, 1.0])]
     faults = Faults(late=0)
     with AzureFake(fleet(1, types=[VM]), series=curves, faults=faults) as fake:
         found = collect(AzureProvider(), account(fake.url))

@@ -412,3 +412,19 @@ def test_a_recorded_refusal_names_the_metrics_there_are(shared_data: Path) -> No
     valid = valid_names_in(refusal["message"])
     assert "percentage cpu" in valid
     assert "invalidmetric" not in valid
+
+
+@pytest.mark.parametrize(
+    ("sku", "vcpus", "memory"),
+    [
+        ({"name": "GP_Gen5", "family": "Gen5", "capacity": 4}, 4, int(4 * 5.19 * GIB)),
+        ({"name": "GP_S_Gen5", "family": "Gen5", "capacity": 2}, 2, 6 * GIB),
+        ({"name": "BC_DC", "family": "DC", "capacity": 2}, 2, None),
+        ({"name": "Standard", "tier": "Standard", "capacity": 50}, None, None),  # DTUs
+    ],
+)
+def test_a_sql_database_has_the_memory_of_its_vcores(
+    sku: dict[str, Any], vcpus: int | None, memory: int | None
+) -> None:
+    found = normalise(project(QUERY, resource(SQL, 1, "eastus") | {"sku": sku}), SIZES).metadata
+    assert (found.get("vcpus"), found.get("memory_bytes")) == (vcpus, memory)

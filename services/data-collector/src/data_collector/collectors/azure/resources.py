@@ -203,6 +203,10 @@ _STATUS_COLUMNS: Mapping[str, tuple[tuple[str, Mapping[str, ResourceStatus]], ..
     _NETWORK: (("provisioning", _PROVISIONING),),
 }
 
+#: Memory of a SQL database, which no answer says, by what follows the tier in its SKU's name: of
+#: the standard series as Microsoft's tables of limits have it, serverless at its most.
+_SQL_GIB_PER_VCORE: Mapping[str, float] = {"gen5": 5.19, "s_gen5": 3.0}
+
 #: Why a resource of this type has no values while it is not in use.
 _IDLE: Mapping[ResourceStatus, str] = {
     _S.STOPPED: "it is stopped",
@@ -334,11 +338,14 @@ def _disk(row: Row, size: Size) -> dict[str, object]:
 
 def _sql_database(row: Row, size: Size) -> dict[str, object]:
     # A capacity counts vCores where the tier has a hardware family, else DTUs.
-    vcores = _part(row, "sku", "capacity") if _part(row, "sku", "family") else None
+    vcores = _whole(_part(row, "sku", "capacity")) if _part(row, "sku", "family") else None
+    name = str(_part(row, "sku", "name") or "")
+    per_vcore = _SQL_GIB_PER_VCORE.get(name.lower().partition("_")[2])
     return {
         **_sku(row),
-        "instance_type": _part(row, "sku", "name"),
-        "vcpus": _whole(vcores),
+        "instance_type": name,
+        "vcpus": vcores,
+        "memory_bytes": int(vcores * per_vcore * GIB) if vcores and per_vcore else None,
         "storage_bytes": _whole(row.get("maxSizeBytes")),
         "engine": "sqlserver",
     }
