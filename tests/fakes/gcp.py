@@ -917,7 +917,7 @@ def _handlers(fake: FakeGcp) -> Iterator[Any]:
         "google.cloud.asset.v1.AssetService",
         {
             "SearchAllResources": method(
-                lambda request, _: _search(fake, request), "asset.SearchAllResources", _SEARCH
+                lambda request, _: search(fake, request), "asset.SearchAllResources", _SEARCH
             )
         },
     )
@@ -1004,7 +1004,8 @@ def _list_descriptors(fake: FakeGcp, request: Any) -> Any:
     return page
 
 
-def _search(fake: FakeGcp, request: Any) -> Any:
+def search(fake: FakeGcp, request: Any) -> Any:
+    """The answer to a SearchAllResourcesRequest."""
     results = []
     for database in fake.fleet.databases:
         result = _SEARCH_PAGE().results.add(
@@ -1090,7 +1091,7 @@ def _compute_handler(fake: FakeGcp) -> type[BaseHTTPRequestHandler]:
             elif luck < faults.throttle_rate + faults.drop_rate:
                 self.close_connection = True
             else:
-                body = json.dumps(_compute_page(fake, collection, query)).encode()
+                body = json.dumps(compute_page(fake, collection, query)).encode()
                 cut = luck > 1 - faults.cut_rate
                 self._send(200, body, "application/json", half=cut)
 
@@ -1117,7 +1118,8 @@ def _compute_handler(fake: FakeGcp) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _compute_page(fake: FakeGcp, collection: str, query: Mapping[str, str]) -> dict[str, Any]:
+def compute_page(fake: FakeGcp, collection: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """A page of one of Compute Engine's collections."""
     size = min(int(query.get("maxResults", 500)), 500, fake.faults.page)
     begin = int(query.get("pageToken", 0))
     items = _COMPUTE[collection](fake)
@@ -1235,10 +1237,15 @@ def _machine_types(fake: FakeGcp) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+def network_id(name: str) -> str:
+    """The numeric id of the network of that name."""
+    return str(8_000_000_000_000_000_000 + zlib.crc32(name.encode()))
+
+
 def _networks(fake: FakeGcp) -> list[tuple[str, dict[str, Any]]]:
     return [
-        ("global", {"id": str(8_000_000_000_000_000_000 + n), "name": name, "mtu": 1460})
-        for n, name in enumerate(fake.fleet.networks)
+        ("global", {"id": network_id(name), "name": name, "mtu": 1460})
+        for name in fake.fleet.networks
     ]
 
 

@@ -274,7 +274,7 @@ steps = st.lists(
 
 
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(schedule=steps, seed=st.integers(0, 1000))
 def test_no_resource_is_deleted_without_evidence(
