@@ -17,10 +17,10 @@ PAGE_SOURCES := $(wildcard $(PAGE)/*.html $(PAGE)/*.json $(PAGE)/*.ts) $(shell f
 NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))'
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup page run demo test e2e lint types bench golden clean
+.PHONY: help setup page run demo test e2e lint types secrets compose-check chart-check bench golden clean
 
 help: ## Show this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(STAMP) $(NODE_STAMP) ## Install everything into .venv; quick when nothing changed
 
@@ -64,6 +64,18 @@ lint: setup ## Check style, imports and the rules between packages
 types: setup ## Check types, strictly
 	$(BIN)/mypy
 	$(call page,types)
+
+secrets: ## Make the passwords that docker-compose.yml hands to its containers, where missing
+	@umask 077; mkdir -p secrets
+	@for name in store_writer_password store_reader_password broker_password jwt_secret cluster_secret grafana_password; do \
+		test -s secrets/$$name || { openssl rand -hex 32 | tr -d '\n' > secrets/$$name && chmod 444 secrets/$$name; }; \
+	done
+
+compose-check: setup ## Check the compose files, the Dockerfile and the cluster's files; needs no engine
+	$(BIN)/pytest -q tests/deployment/test_compose.py tests/deployment/test_dockerfile.py tests/deployment/test_clickhouse_files.py
+
+chart-check: setup ## Check the Helm chart; more of it where helm is installed
+	$(BIN)/pytest -q tests/deployment/test_chart.py
 
 bench: setup ## Measure storage, writer, endpoints and memory; takes about half an hour
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
