@@ -202,7 +202,7 @@ class _RpcError(grpc.RpcError):  # type: ignore[misc]  # gRPC has no types
         raise self
 
 
-class _Channel:
+class _Channel(grpc.Channel):  # type: ignore[misc]  # gRPC has no types
     """As much of a channel as a client of one-to-one calls needs; it ends in the cloud."""
 
     def __init__(self, serve: Callable[[Any], Any]) -> None:
@@ -212,6 +212,11 @@ class _Channel:
         return _Method(lambda asked: deserialise(self._serve(asked).SerializeToString()))
 
     unary_stream = stream_unary = stream_stream = unary_unary
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    subscribe = unsubscribe = __enter__ = __exit__ = close
 
 
 class _Method:
