@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 from support.collector import Clock
+from support.google_credentials import TokenEndpoint, service_account
 
 from data_collector.collectors.gcp import GcpProvider, performance, plugin, resources
 from data_collector.collectors.gcp.errors import credential_error, named_error
@@ -648,9 +649,9 @@ class TestCredentials:
 
     def test_a_refused_key_and_impersonation(self, tmp_path: Path) -> None:
         """A real key of nobody's, against a token endpoint that refuses it."""
-        with _TokenEndpoint() as endpoint:
+        with TokenEndpoint() as endpoint:
             path = tmp_path / "key.json"
-            path.write_text(json.dumps(_service_account(endpoint.url)))
+            path.write_text(json.dumps(service_account(endpoint.url)))
             for more in ({}, {"impersonate": "reader@acme-web.iam.gserviceaccount.com"}):
                 account = self.with_credentials(service_account_file=f"file:{path}", **more)
                 advice = self.check(account)
@@ -659,7 +660,7 @@ class TestCredentials:
             assert endpoint.asked == 2
 
     def test_workload_identity_proves_itself_by_its_file(self, tmp_path: Path) -> None:
-        with _TokenEndpoint() as endpoint:
+        with TokenEndpoint() as endpoint:
             (tmp_path / "subject").write_text("a subject's word")
             config = {
                 "type": "external_account",
@@ -684,56 +685,3 @@ class TestCredentials:
         assert missing.keys() == {"monitoring.timeSeries.list", "compute.disks.list"}
         assert "roles/compute.viewer" in missing["compute.disks.list"]
         assert "roles/monitoring.viewer" in missing["monitoring.timeSeries.list"]
-
-
-class _TokenEndpoint:
-    """An OAuth token endpoint that refuses everybody."""
-
-    def __enter__(self) -> _TokenEndpoint:
-        self.asked = 0
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None: ...
-
-            def do_POST(self) -> None:
-                outer.asked += 1
-                self.rfile.read(int(self.headers["Content-Length"]))
-                body = b'{"error": "invalid_grant", "error_description": "Invalid JWT"}'
-                self.send_response(400)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/token"
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-def _service_account(token_url: str) -> dict[str, str]:
-    """A key made on the spot."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return {
-        "type": "service_account",
-        "project_id": "acme-web",
-        "private_key_id": "1",
-        "private_key": pem.decode(),
-        "client_email": "reader@acme-web.iam.gserviceaccount.com",
-        "token_uri": token_url,
-    }

@@ -89,7 +89,10 @@ def refuse_web_page(status: int, body: object) -> None:
     if re.search(rb"<(!doctype\s+)?html", head, re.IGNORECASE):
         if status >= 500:
             raise TransientError(f"the endpoint answers {status} with a web page")
-        raise ContractError("the endpoint answers with a web page, not as AWS does")
+        raise ContractError(
+            "the endpoint answers with a web page, not as AWS does; check the endpoint and the "
+            "proxy before it"
+        )
 
 
 def named(response: Mapping[str, Any], where: str) -> OptiInfraError:
@@ -100,7 +103,9 @@ def named(response: Mapping[str, Any], where: str) -> OptiInfraError:
     if code in _THROTTLED or status == 429:
         return ThrottledError(f"{where}: throttled ({code})", _retry_after(response))
     if code in _DENIED:
-        return DeniedError(f"{where}: not permitted ({code})")
+        return DeniedError(
+            f"{where}: not permitted ({code}); `optiinfra accounts check` names what to grant"
+        )
     if code in _UNKNOWN_KEY | _EXPIRED | _SIGNATURE:
         return _of_credentials(code, str(error.get("Message", "")), where)
     if status >= 500 or code in _FAULTS:

@@ -81,7 +81,8 @@ POLICY: Mapping[str, Any] = {
 
 
 def checks(session: Session, account: Account, now: datetime) -> Iterator[Check]:
-    """The credentials, then each permission, in the account's home region."""
+    """The credentials, then each permission, in the account's home region; then that every
+    other region that the account names takes the credentials."""
     region = home_region(account)
     try:
         session.call(account, region, WHO_AM_I, {})
@@ -94,6 +95,9 @@ def checks(session: Session, account: Account, now: datetime) -> Iterator[Check]
         wanted.append(AGENT_PERMISSION)
     for permission in wanted:
         yield _checked(session, account, region, permission, now)
+    for other in options_of(account).regions:
+        if other != region:
+            yield _region_checked(session, account, other)
 
 
 def _checked(
@@ -114,6 +118,15 @@ def _checked(
     except OptiInfraError as error:
         return Check(permission.action, ok=False, advice=f"could not be asked: {error}")
     return Check(permission.action, ok=True)
+
+
+def _region_checked(session: Session, account: Account, region: str) -> Check:
+    what = f"region {region}"
+    try:
+        session.call(account, region, WHO_AM_I, {})
+    except OptiInfraError as error:
+        return Check(what, ok=False, advice=f"{error}; or there is no such region")
+    return Check(what, ok=True)
 
 
 def _one_metric(now: datetime) -> dict[str, Any]:

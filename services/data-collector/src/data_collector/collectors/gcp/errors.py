@@ -62,7 +62,7 @@ def _api_error(error: Any, what: str, permission: str) -> OptiInfraError:
         return _denied(error, what, permission)
     text = str(getattr(error, "message", ""))
     if any(sign in text for sign in _NO_GRPC):
-        return ContractError(f"{what}: the endpoint does not speak gRPC")
+        return ContractError(f"{what}: the endpoint does not speak gRPC; check the endpoint")
     if isinstance(error, api.Unauthorized) or _NO_TOKEN in text:
         return CredentialError(f"{what}: the credentials are not accepted, or have expired")
     for kinds, named in (
@@ -85,7 +85,9 @@ def credential_error(error: Exception, what: str) -> OptiInfraError:
             f"{what}: the token endpoint refuses the credentials (invalid_grant): the key is "
             "deleted, disabled or expired, or this machine's clock is off"
         )
-    return CredentialError(f"{what}: the credentials give no access token")
+    return CredentialError(
+        f"{what}: the credentials give no access token; check that they are not expired"
+    )
 
 
 def _denied(error: Any, what: str, permission: str) -> OptiInfraError:
@@ -98,7 +100,9 @@ def _denied(error: Any, what: str, permission: str) -> OptiInfraError:
 def _not_json(error: Exception, what: str) -> OptiInfraError:
     """A body that breaks off is asked for again; one that never was JSON is not."""
     if "Expecting value: line 1 column 1" in str(error):
-        return ContractError(f"{what}: the endpoint does not speak JSON")
+        return ContractError(
+            f"{what}: the endpoint does not speak JSON; check it and the proxy before it"
+        )
     return TransientError(f"{what}: the answer breaks off")
 
 

@@ -211,10 +211,12 @@ class GcpProvider:
         for operation, permission in PERMISSIONS.items():
             try:
                 session.probe(account.calls, operation)
-            except OptiInfraError as error:
+            except DeniedError as error:
                 role = ROLES[operation.partition(".")[0]]
                 advice = f"{error}; grant {role} on the project, or a role with {permission}"
                 yield Check(permission, ok=False, advice=advice)
+            except OptiInfraError as error:
+                yield Check(permission, ok=False, advice=f"could not be asked: {error}")
             else:
                 yield Check(permission, ok=True)
 

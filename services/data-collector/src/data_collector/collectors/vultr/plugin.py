@@ -34,7 +34,7 @@ from data_collector.collectors.vultr.session import Clients, Session, is_loopbac
 from optiinfra.accounts import Account
 from optiinfra.catalog import ResourceStatus
 from optiinfra.domain import Gap, GapReason, Kind, Resource, Scope, Series, Window
-from optiinfra.errors import ContractError, CredentialError, DeniedError, OptiInfraError
+from optiinfra.errors import ContractError, CredentialError, OptiInfraError
 from optiinfra.provider import Check, Timing
 
 TIMING = Timing(
@@ -214,8 +214,6 @@ def _check_listing(session: Session, service: Service) -> Check:
         session.get(service.path, service.operation, query)
     except CredentialError:
         raise
-    except DeniedError as error:
-        return Check(what, ok=False, advice=f"{error}; give that user the permission to view it")
     except OptiInfraError as error:
         return Check(what, ok=False, advice=str(error))
     return Check(what, ok=True)

@@ -286,7 +286,10 @@ def _raise_for_status(url: str, answer: httpx.Response) -> None:
             "does not list this machine's address"
         )
     if status == httpx.codes.FORBIDDEN:
-        raise DeniedError(f"{url}: the API key's user may not read it (403)")
+        raise DeniedError(
+            f"{url}: the API key's user may not read it (403); give that user the permission to "
+            "view it"
+        )
     if status == httpx.codes.NOT_FOUND:
         raise UnsupportedError(f"{url}: is not there (404)")
     if answer.is_redirect:
