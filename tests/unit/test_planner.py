@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,14 @@ def test_an_ordinary_cycle_reads_what_is_new_and_what_has_not_settled():
     # Published until 12:00 (12:04:31 floored), last collected until 11:45; 27 minutes of
     # settling beyond the delay and one period before that are read again: from 11:10.
     assert planned(NOON, at("11:45")) == [Window(at("11:10"), at("12:00"))]
+
+
+@pytest.mark.parametrize(
+    ("settling", "start"), [(10, "11:10"), (30, "11:10"), (31, "11:05"), (60, "10:40")]
+)
+def test_what_settles_later_is_asked_for_from_earlier_on(settling, start):
+    window = Window(at("11:10"), at("12:00"))
+    assert CLOUD.reaching_back(window, minutes(settling)) == Window(at(start), at("12:00"))
 
 
 def test_the_first_collection_reaches_one_day_back_in_chunks_oldest_first():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from importlib.metadata import entry_points
+from math import ceil
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -39,6 +40,12 @@ class Timing:
     settling: timedelta
     history: timedelta
     chunk: timedelta
+
+    def reaching_back(self, window: Window, settling: timedelta) -> Window:
+        """The window for a metric whose own `settling` is longer: it begins as many periods
+        earlier, since the planner reads again only what has not settled by this one."""
+        late = max(settling - self.settling, timedelta())
+        return Window(window.start - ceil(late / self.period) * self.period, window.end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import ceil
 
 from pydantic import BaseModel
 
@@ -87,7 +86,7 @@ class AwsProvider:
     ) -> Iterator[Series | Gap]:
         """Every metric of every resource of the region."""
         region, options = scope.attributes["region"], options_of(account)
-        window = _reaching_back(window, options)
+        window = TIMING.reaching_back(window, options.settling_minutes.longest)
         listings: dict[str, Listing] = {}
         yield from self._list(account, region, listings)
         for listing in listings.values():
@@ -143,12 +142,6 @@ class AwsProvider:
 
     def _agent_finds(self, account: Account, region: str) -> AgentFinds:
         return agent_finds(self.inventory.agent_metrics(account, region))
-
-
-def _reaching_back(window: Window, options: AwsOptions) -> Window:
-    """The window; where something settles later than the planner knows, from earlier on."""
-    late = max(options.settling_minutes.longest - TIMING.settling, timedelta())
-    return Window(window.start - ceil(late / TIMING.period) * TIMING.period, window.end)
 
 
 def _reason(error: OptiInfraError) -> GapReason:

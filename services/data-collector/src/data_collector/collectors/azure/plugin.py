@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from math import ceil
 
 import structlog
 from pydantic import BaseModel
@@ -74,10 +73,10 @@ class AzureProvider:
         """The platform metrics of one region's resources."""
         region, options = scope.attributes["region"], options_of(account)
         targets = [target for target in self._targets(account) if target.region == region]
+        asked = TIMING.reaching_back(window, options.settling_minutes.longest)
         with self._session(account) as session:
             fetch = partial(get_batch, session, account, region)
-            reader = RegionReader(fetch, options, _reaching_back(window, options))
-            yield from reader.read(targets)
+            yield from RegionReader(fetch, options, asked).read(targets)
 
     def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap]:
         """Every resource of the subscription, always listed anew: a listing that is minutes
@@ -168,12 +167,6 @@ class AzureProvider:
         except CredentialError:
             self.sessions.forget(account)
             raise
-
-
-def _reaching_back(window: Window, options: AzureOptions) -> Window:
-    """The window; where something settles later than the planner knows, from earlier on."""
-    late = max(options.settling_minutes.longest - TIMING.settling, timedelta())
-    return Window(window.start - ceil(late / TIMING.period) * TIMING.period, window.end)
 
 
 class _Sizes:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Annotated
 
 import structlog
@@ -306,7 +305,7 @@ class _Collection:
         try:
             delay = self._provider.delay(self._account, self._session, item)
             self._reading.settling = delay
-            self._reading.window = self._reaching_back(delay)
+            self._reading.window = self._provider.timing.reaching_back(self._window, delay)
             answers = [self._pages(query) for query in item.queries]
             yield from self._reading.normalise(item, *answers)
         except UnsupportedError:
@@ -327,13 +326,6 @@ class _Collection:
         for page in self._session.time_series(self._account.calls, query, window, period):
             self._codes.update(page.failed)
             yield page.series
-
-    def _reaching_back(self, delay: timedelta) -> Window:
-        """The window; for a metric that settles later than the planner knows, from earlier on."""
-        timing = self._provider.timing
-        late = max(delay - timing.settling, timedelta())
-        start = self._window.start - ceil(late / timing.period) * timing.period
-        return Window(start, self._window.end)
 
     def _name_of(self, resource_id: str) -> str:
         return self._index.name(resource_id)
