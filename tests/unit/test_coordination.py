@@ -78,6 +78,12 @@ def test_only_the_last_scope_ends_a_run_however_often_each_is_delivered(coordina
     assert not coordination.expects("unknown", "a")
 
 
+def test_attempts_at_a_scope_are_counted_for_each_run(coordination):
+    assert [coordination.attempt("run-1", "a") for _ in range(3)] == [1, 2, 3]
+    assert coordination.attempt("run-1", "b") == 1
+    assert coordination.attempt("run-2", "a") == 1
+
+
 def test_a_stopped_run_says_why_and_keeps_the_first_reason(coordination):
     assert coordination.stopped("run") == ""
     coordination.stop("run", "credentials expired")

@@ -6,13 +6,14 @@ collects the window again, and nothing is lost or doubled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
 
+from data_collector.patience import Patience
 from data_collector.planner import next_windows, requested_windows, unsettled_from
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
 from data_collector.storage.inventory_writer import InventoryWriter
@@ -49,13 +50,20 @@ class Pipeline:
         retention: timedelta,
         limiter: Limiter | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        patience: Patience | None = None,
     ) -> None:
         self._limiter = limiter
+        self._patience = patience or Patience()
         self._ledger = ledger
         self._writer = writer
         self._inventory = inventory
         self._retention = retention
         self._now = now
+
+    def scopes(self, provider: Provider, account: Account, kind: Kind) -> Sequence[Scope]:
+        """The scopes that the provider names; raises what it raises."""
+        key = f"{account.customer_id}/{account.provider}/{account.account_id}/{kind}"
+        return list(self._patience.items(key, lambda: iter(provider.scopes(account, kind))))
 
     def collect(
         self, run: Run, provider: Provider, account: Account, scope: Scope, *, deadline: datetime
@@ -135,7 +143,11 @@ class Pipeline:
         attempt = _Attempt(
             account, self._limiter, started_at=self._now(), holds_back=_leaves_points_out
         )
-        series = attempt.items(lambda counted: provider.collect_performance(counted, scope, window))
+        series = attempt.items(
+            self._patience,
+            f"{account.customer_id}/{scope.name}/{run.kind}",
+            lambda counted: provider.collect_performance(counted, scope, window),
+        )
         report = self._writer.write_performance_metrics(
             account,
             series,
@@ -165,7 +177,12 @@ class Pipeline:
         if standing.collected_until:
             # After the listing before it, also one that a clock dated that was ahead.
             moment = max(moment, _moment(standing.collected_until + timedelta(seconds=1)))
-        found = list(attempt.items(lambda counted: provider.list_resources(counted, scope)))
+        listed = attempt.items(
+            self._patience,
+            f"{account.customer_id}/{scope.name}/{run.kind}",
+            lambda counted: provider.list_resources(counted, scope),
+        )
+        found = list(listed)
         report = WriteReport()
         if attempt.complete:
             # Only a complete listing says anything: what it lacks is gone, on its evidence.
@@ -242,10 +259,12 @@ class _Attempt:
         self.error: Exception | None = None
         self._account = replace(account, calls=self.calls)
 
-    def items(self, produce: Callable[[Account], Iterator[T | Gap]]) -> Iterator[T]:
+    def items(
+        self, patience: Patience, key: str, produce: Callable[[Account], Iterator[T | Gap]]
+    ) -> Iterator[T]:
         """The items alone. An error ends them; what came before it is valid."""
         try:
-            for item in produce(self._account):
+            for item in patience.items(key, lambda: produce(self._account)):
                 if isinstance(item, Gap):
                     self.gaps.append(item)
                 else:

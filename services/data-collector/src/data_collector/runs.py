@@ -22,6 +22,11 @@ from optiinfra.provider import load_provider
 log = structlog.get_logger()
 
 
+#: How often a scope of one run is begun. What its worker did not survive so often (it takes
+#: all memory, it crashes an SDK's native code) must not take down one worker after another.
+ATTEMPTS = 3
+
+
 class Runs:
     """Opens, collects and closes runs; safe to share between threads."""
 
@@ -81,7 +86,7 @@ class Runs:
             self._coordination.release(_lock(run), run.run_id)
             raise
         try:
-            scopes = load_provider(account.provider).scopes(account, run.kind)
+            scopes = self._pipeline.scopes(load_provider(account.provider), account, run.kind)
         except OptiInfraError as error:
             self._fail(run, account, error)
             return run, ()
@@ -108,9 +113,8 @@ class Runs:
         outcome = None
         try:
             provider = load_provider(account.provider)
-            if why := self._coordination.stopped(run.run_id):
-                error = OptiInfraError(f"not begun, since the run was stopped: {why}")
-                outcome = self._pipeline.leave_out(run, provider, account, scope, error)
+            if why := self._why_not(run, scope):
+                outcome = self._pipeline.leave_out(run, provider, account, scope, why)
             else:
                 outcome = self._pipeline.collect(
                     run, provider, account, scope, deadline=self._deadline(run)
@@ -124,6 +128,14 @@ class Runs:
             if self._coordination.finished(run.run_id, scope.name):
                 self._close(run, error=self._coordination.stopped(run.run_id))
         return outcome
+
+    def _why_not(self, run: Run, scope: Scope) -> OptiInfraError | None:
+        """Why a scope should not be begun, None when it should."""
+        if why := self._coordination.stopped(run.run_id):
+            return OptiInfraError(f"not begun, since the run was stopped: {why}")
+        if self._coordination.attempt(run.run_id, scope.name) > ATTEMPTS:
+            return OptiInfraError(f"not begun again: {ATTEMPTS} workers died over it")
+        return None
 
     def abandon(self, run: Run, error: OptiInfraError) -> None:
         """Close a run that cannot go on."""

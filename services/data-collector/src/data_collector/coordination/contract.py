@@ -35,6 +35,10 @@ class Coordination(Protocol):
         """A run waits for these scopes."""
         ...
 
+    def attempt(self, run_id: str, scope: str) -> int:
+        """Count one more attempt at a scope of a run; the first one is 1."""
+        ...
+
     def expects(self, run_id: str, scope: str) -> bool:
         """Whether the run still waits for the scope."""
         ...

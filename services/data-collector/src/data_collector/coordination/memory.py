@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -19,6 +20,7 @@ class MemoryCoordination:
         self._mutex = threading.Lock()
         self._locks: dict[str, tuple[str, float]] = {}
         self._waiting: dict[str, set[str]] = {}
+        self._attempts: dict[str, Counter[str]] = {}
         self._stopped: dict[str, str] = {}
 
     def acquire(self, name: str, owner: str, lifetime: timedelta) -> str:
@@ -34,11 +36,18 @@ class MemoryCoordination:
         with self._mutex:
             if self._locks.get(name, ("", 0.0))[0] == owner:
                 del self._locks[name]
+                self._attempts.pop(owner, None)
                 self._stopped.pop(owner, None)
 
     def expect(self, run_id: str, scopes: list[str], lifetime: timedelta) -> None:
         with self._mutex:
             self._waiting[run_id] = set(scopes)
+
+    def attempt(self, run_id: str, scope: str) -> int:
+        with self._mutex:
+            attempts = self._attempts.setdefault(run_id, Counter())
+            attempts[scope] += 1
+            return attempts[scope]
 
     def expects(self, run_id: str, scope: str) -> bool:
         with self._mutex:

@@ -18,6 +18,9 @@ from data_collector.coordination.contract import (
 from optiinfra.calls import Limit
 from optiinfra.errors import BrokerUnavailableError
 
+#: What is remembered of a run; longer than any run.
+_KEPT = timedelta(hours=2)
+
 
 class RedisCoordination:
     """For several processes; raises BrokerUnavailableError when Redis does not answer."""
@@ -52,6 +55,13 @@ class RedisCoordination:
             pipe.pexpire(_key("waiting", run_id), lifetime)
             pipe.execute()
 
+    def attempt(self, run_id: str, scope: str) -> int:
+        with _named_errors(), self._redis.pipeline() as pipe:
+            pipe.hincrby(_key("attempts", run_id), scope, 1)
+            pipe.pexpire(_key("attempts", run_id), _KEPT)
+            count, _ = pipe.execute()
+            return int(count)
+
     def expects(self, run_id: str, scope: str) -> bool:
         with _named_errors():
             return bool(self._redis.sismember(_key("waiting", run_id), scope))
@@ -65,7 +75,7 @@ class RedisCoordination:
 
     def stop(self, run_id: str, why: str) -> None:
         with _named_errors():
-            self._redis.set(_key("stopped", run_id), why, nx=True, px=timedelta(hours=2))
+            self._redis.set(_key("stopped", run_id), why, nx=True, px=_KEPT)
 
     def stopped(self, run_id: str) -> str:
         with _named_errors():
