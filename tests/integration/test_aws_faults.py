@@ -109,6 +109,18 @@ def test_a_missing_permission_is_named_and_the_rest_is_listed(fake):
     assert "grant ec2:DescribeVolumes" in missing["ec2:DescribeVolumes"]
 
 
+def test_a_permission_that_only_adds_to_what_is_listed_keeps_no_listing_back(store, fake):
+    fake.faults = Faults(deny={"DescribeInstanceTypes", "DescribeTargetGroups"})
+    fake.instances(2, region="us-west-2")
+    fake.balancer("web", region="us-west-2")
+    clock, one = Clock(datetime.now(UTC)), account(fake, regions=["us-west-2"])
+    kind = TestCollector(store, AwsProvider(clock=clock), one, clock)
+    outcomes = {outcome.scope: outcome for outcome in kind.collect(Kind.RESOURCES)}
+    for service, rows in (("ec2", 2), ("elb", 1)):
+        outcome = outcomes[f"aws/prod/us-west-2/{service}"]
+        assert (outcome.status, outcome.rows) == (ScopeStatus.OK, rows)
+
+
 def test_metrics_go_on_without_a_service_that_is_denied(fake):
     fake.faults = Faults(deny={"DescribeDBInstances"})
     provider, one = AwsProvider(), account(fake)

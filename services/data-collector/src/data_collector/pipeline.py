@@ -313,9 +313,9 @@ def _leaves_points_out(gap: Gap) -> bool:
 
 def _leaves_resources_out(gap: Gap) -> bool:
     """Whether resources may exist that the listing did not name. One that it named but
-    could not describe keeps its last state."""
+    could not describe keeps its last state, and a metric is no resource."""
     nothing_there = gap.reason in (GapReason.UNSUPPORTED, GapReason.STOPPED, GapReason.NO_AGENT)
-    return not gap.resource_id and not nothing_there
+    return not (gap.resource_id or gap.metric_name or nothing_there)
 
 
 def _moves_watermark(

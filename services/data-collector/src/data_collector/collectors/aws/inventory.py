@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from itertools import chain, islice
 from typing import Any
 
+import structlog
+
 from data_collector.collectors.aws import resources
 from data_collector.collectors.aws.faults import RefusedError
 from data_collector.collectors.aws.metrics import AGENT_METRICS, AGENT_NAMESPACE, Target
@@ -22,6 +24,8 @@ from data_collector.collectors.aws.session import Api, Session, home_region
 from optiinfra.accounts import Account
 from optiinfra.domain import Gap, GapReason, Resource
 from optiinfra.errors import ContractError, DeniedError
+
+log = structlog.get_logger()
 
 Native = Mapping[str, Any]
 
@@ -191,8 +195,8 @@ class Inventory:
             try:
                 types = {} if refused else self._types_of(account, region, wanted)
             except DeniedError as error:
-                refused = True
-                yield Gap(GapReason.DENIED, f"sizes of instance types: {error}")
+                refused = True  # sizes are unknown then; what there is, is not
+                log.warning("sizes_unknown", account=account.account_id, error=str(error))
             for native in instances:
                 yield resources.instance(native, region, types)
 
