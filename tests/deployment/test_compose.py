@@ -25,8 +25,8 @@ SERVICES = COMPOSE["services"]
 _, STAGES = read_dockerfile(REPOSITORY / "deploy" / "Dockerfile")
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 PYTHON = [name for name in OURS if name != "dashboard"]
-#: What ends by itself, and beat, whose health shows in the freshness of what it starts.
-WITHOUT_HEALTH = {"migrate", "beat", "optiinfra"}
+#: What ends by itself.
+WITHOUT_HEALTH = {"migrate", "optiinfra"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
