@@ -11,7 +11,9 @@ import { Empty, ProblemPanel } from "./kit/states";
 import { parseSearch, stringifySearch } from "./lib/search";
 import { ChangesPage } from "./pages/changes/ChangesPage";
 import { CollectionPage } from "./pages/collection/CollectionPage";
+import { collectionSearch } from "./pages/collection/search";
 import { FleetPage } from "./pages/fleet/FleetPage";
+import { fleetSearch } from "./pages/fleet/search";
 import { PerformancePage } from "./pages/performance/PerformancePage";
 import { performanceSearch } from "./pages/performance/search";
 import { ResourcesPage } from "./pages/resources/ResourcesPage";
@@ -31,7 +33,12 @@ const root = createRootRoute({
 });
 
 const routeTree = root.addChildren([
-  createRoute({ getParentRoute: () => root, path: "/", component: FleetPage }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/",
+    component: FleetPage,
+    validateSearch: fleetSearch,
+  }),
   createRoute({
     getParentRoute: () => root,
     path: "/performance",
@@ -40,7 +47,12 @@ const routeTree = root.addChildren([
   }),
   createRoute({ getParentRoute: () => root, path: "/resources", component: ResourcesPage }),
   createRoute({ getParentRoute: () => root, path: "/changes", component: ChangesPage }),
-  createRoute({ getParentRoute: () => root, path: "/collection", component: CollectionPage }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/collection",
+    component: CollectionPage,
+    validateSearch: collectionSearch,
+  }),
 ]);
 
 export const router = createRouter({

@@ -26,9 +26,9 @@ export async function ask(request: Request): Promise<Response> {
 
 export const api = createClient<Paths>({ baseUrl: location.origin, fetch: ask });
 
-/** The body of an answer; whatever is no success was thrown before. */
-export async function body<T>(answer: Promise<{ data?: T }>): Promise<T> {
+/** The JSON of an answer; whatever is no success was thrown before. Other formats are text. */
+export async function body<T>(answer: Promise<{ data?: T }>): Promise<Exclude<T, string>> {
   const { data } = await answer;
-  if (data === undefined) throw noAnswer();
-  return data;
+  if (data === undefined || typeof data === "string") throw noAnswer();
+  return data as Exclude<T, string>;
 }

@@ -47,6 +47,11 @@ export function count(value: number | null | undefined): string {
   return value === null || value === undefined ? "—" : value.toLocaleString();
 }
 
+/** Like `1 host` or `1,200 hosts`. */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
 /** Like `98.2%`; never 100% for what is not whole. */
 export function share(ratio: number): string {
   if (ratio >= 1) return "100%";

@@ -79,6 +79,7 @@ export function TimeChart(props: TimeChartProps) {
       {
         width: element.clientWidth,
         height,
+        padding: [12, 12, 0, 0],
         scales: { y: { range: fromZero } },
         axes: axes(unit),
         series: [
@@ -207,6 +208,23 @@ function fromZero(_: uPlot, low: number | null, high: number | null): uPlot.Rang
   return [Math.min(low ?? 0, 0), top > 0 ? top : 1];
 }
 
+const DAY_SECONDS = 86_400;
+const HOUR_FORMAT = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const DAY_FORMAT = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+/** The hour, and below it the day wherever another one begins. */
+function tickTexts(splits: number[], step: number): string[] {
+  let before = "";
+  return splits.map((split) => {
+    const at = new Date(split * 1000);
+    const day = DAY_FORMAT.format(at);
+    if (step >= DAY_SECONDS) return day;
+    const text = day === before ? HOUR_FORMAT.format(at) : `${HOUR_FORMAT.format(at)}\n${day}`;
+    before = day;
+    return text;
+  });
+}
+
 function axes(unit: string): uPlot.Axis[] {
   const shared: uPlot.Axis = {
     stroke: () => themeColor("muted"),
@@ -215,10 +233,17 @@ function axes(unit: string): uPlot.Axis[] {
     font: "11px system-ui, sans-serif",
   };
   return [
-    { ...shared, grid: { show: false }, space: 70 },
     {
       ...shared,
-      size: 74,
+      grid: { show: false },
+      space: 70,
+      values: (_, splits, _axis, _space, step) => tickTexts(splits, step),
+    },
+    {
+      ...shared,
+      // Before the first values are known there are none.
+      size: (_, texts) =>
+        14 + 7 * Math.max(0, ...((texts as string[] | null) ?? []).map((text) => text.length)),
       values: (_, values) => values.map((value) => quantity(value, unit)),
     },
   ];
