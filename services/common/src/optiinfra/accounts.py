@@ -93,6 +93,9 @@ class _AccountEntry(BaseModel):
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError(f"{key} must be an http:// or https:// URL")
+            if "@" in parts.netloc:
+                # It would be shown with the account; and no provider signs requests so.
+                raise ValueError(f"{key} must hold no user and no password")
         return value
 
     def plain_endpoints_are_loopback(self) -> bool:

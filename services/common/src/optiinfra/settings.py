@@ -29,13 +29,13 @@ class Settings(BaseSettings):
     port: int | None = Field(default=None, ge=1, le=65535)
     auth: Literal["none", "jwt"] = "none"
     jwt_secret: SecretStr | None = None
-    jwt_jwks_url: str | None = None
+    jwt_jwks_url: str | None = Field(default=None, repr=False)
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     triggers_per_minute: int = Field(default=30, ge=1)
     exports_per_minute: int = Field(default=30, ge=1)
     collect_interval_minutes: int = Field(default=15, ge=1, le=60)
     retention_days: int = Field(default=90, ge=1, le=3650)
-    data_collector_url: str = "http://127.0.0.1:8005"
+    data_collector_url: str = Field(default="http://127.0.0.1:8005", repr=False)
     log_format: Literal["console", "json"] = "console"
 
     @field_validator("cors_origins", mode="before")

@@ -84,6 +84,8 @@ def create_service(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        # A redirect would name whatever host and scheme the request claims.
+        redirect_slashes=False,
     )
     app.needs_token = settings.auth == "jwt"
     requests = Measures()
