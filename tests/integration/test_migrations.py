@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -10,12 +11,13 @@ from importlib import import_module
 import pyarrow as pa
 import pytest
 
-from optiinfra.errors import StoreError
+from optiinfra.errors import StoreError, StoreUnavailableError
 from optiinfra_database import Store, connect, migrate
 from optiinfra_database.migrate import (
     SUMMARY_RETENTION_DAYS,
     Migration,
     load_migrations,
+    require_migrated,
     status,
 )
 from optiinfra_database.tables import WRITTEN_FROM_ARROW, table_name
@@ -129,12 +131,24 @@ def test_one_that_never_ended_can_be_mended(empty, monkeypatch):
     assert states(empty) == {"applied"}
 
 
-def test_a_store_of_a_newer_version_is_refused(empty, monkeypatch):
+def test_versions_before_and_after_a_migration_meet_the_store(empty, monkeypatch):
     migrate(empty)
     newest = load_migrations()[-1].version
     shipping(monkeypatch, load_migrations()[:-1])
-    with pytest.raises(StoreError, match=f"{newest:04}, which this version does not know; upgrade"):
-        migrate(empty)
+    assert migrate(empty) == []
+    assert {entry.state for entry in status(empty)} == {"applied"}
+    require_migrated(empty)
+    shipping(monkeypatch, [*load_migrations(), Migration(newest + 1, "later", "SELECT 1")])
+    with pytest.raises(StoreUnavailableError, match=f"lacks migration {newest + 1:04}"):
+        require_migrated(empty)
+
+
+def test_a_migration_only_adds():
+    """The version before works on the migrated store until its last process is replaced."""
+    taking = re.compile(r"\b(DROP|RENAME|CLEAR|DETACH|TRUNCATE|MODIFY COLUMN)\b", re.IGNORECASE)
+    for migration in load_migrations():
+        for statement in migration.statements():
+            assert not taking.search(statement), f"{migration.version:04}: {statement[:60]}"
 
 
 def test_a_new_file_is_applied_to_a_store_in_use(empty, monkeypatch):

@@ -13,9 +13,13 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Literal
 
-from optiinfra.errors import StoreError
+import structlog
+
+from optiinfra.errors import StoreError, StoreUnavailableError
 from optiinfra_database.client import Store
 from optiinfra_database.cluster import LOCAL, on_cluster
+
+log = structlog.get_logger()
 
 _LEDGER = """\
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -83,7 +87,12 @@ def load_migrations() -> list[Migration]:
 
 
 def status(store: Store) -> list[MigrationStatus]:
-    """What is applied and what is pending. Raises StoreError where an applied file changed."""
+    """What this version ships, and whether it is applied. Raises StoreError where an applied
+    file changed.
+
+    A store may have more than this version knows: a newer one migrated it, and until the last
+    process is replaced both work on it. For that, a migration only adds.
+    """
     _run(store, _LEDGER)
     recorded = {
         version: (state, checksum, at)
@@ -103,11 +112,21 @@ def status(store: Store) -> list[MigrationStatus]:
         answer.append(MigrationStatus(migration, state, at))
     newest = max((known.migration.version for known in answer), default=0)
     if ahead := sorted(version for version in recorded if version > newest):
-        raise StoreError(
-            f"the store has migration {ahead[-1]:04}, which this version does not know; "
-            "upgrade OptiInfra"
-        )
+        log.warning("store_is_newer", migration=ahead[-1], known=newest)
     return answer
+
+
+def require_migrated(store: Store) -> None:
+    """Raise StoreUnavailableError when the store lacks a migration that this version needs.
+
+    Writes nothing: readers ask with a user who may not.
+    """
+    known = {migration.version for migration in load_migrations()}
+    applied = store.query("SELECT version FROM schema_migrations FINAL WHERE state = 'applied'")
+    if lacking := known - {version for (version,) in applied}:
+        raise StoreUnavailableError(
+            f"the store lacks migration {min(lacking):04}; run `optiinfra migrate`"
+        )
 
 
 def migrate(store: Store, *, retention_days: int = 90) -> list[Migration]:

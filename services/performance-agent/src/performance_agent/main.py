@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 
@@ -14,6 +15,7 @@ from optiinfra.web.app import create_service
 from optiinfra.web.process import serve
 from optiinfra_database import Store, connect
 from optiinfra_database.directory import Directory
+from optiinfra_database.migrate import require_migrated
 from performance_agent.api.performance_routes_v2 import create_router
 from performance_agent.readers.coverage_reader import CoverageReader
 from performance_agent.readers.performance_reader import PerformanceReader
@@ -46,7 +48,7 @@ def create_app(settings: Settings, store: Store, collector: CollectorClient) -> 
         description="Performance metrics of customers' fleets, with their coverage.",
         routers=create_routers(settings, store, collector),
         settings=settings,
-        readiness={"store": store.ping},
+        readiness={"store": store.ping, "schema": partial(require_migrated, store)},
         directory=Directory(store),
         lifespan=lifespan,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 
@@ -14,6 +15,7 @@ from optiinfra.web.app import create_service
 from optiinfra.web.process import serve
 from optiinfra_database import Store, connect
 from optiinfra_database.directory import Directory
+from optiinfra_database.migrate import require_migrated
 from resource_agent.api.resource_routes_v2 import create_router
 from resource_agent.readers.resource_reader import ResourceReader
 
@@ -38,7 +40,7 @@ def create_app(settings: Settings, store: Store, collector: CollectorClient) -> 
         description="Inventory of customers' fleets, and what changed in it.",
         routers=create_routers(settings, store, collector),
         settings=settings,
-        readiness={"store": store.ping},
+        readiness={"store": store.ping, "schema": partial(require_migrated, store)},
         directory=Directory(store),
         lifespan=lifespan,
     )
