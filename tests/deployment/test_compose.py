@@ -166,7 +166,9 @@ def test_redis_takes_its_password_from_a_file_and_from_no_command_line(tmp_path)
     settings = settings.replace("port 6379", f"port {port}").replace("dir /data", f"dir {tmp_path}")
     (tmp_path / "redis.conf").write_text(settings)
     *shell, script = SERVICES["redis"]["entrypoint"]
-    script = script.replace("/etc/redis", str(tmp_path)).replace("/run/secrets", str(tmp_path))
+    for folder in ("/etc/redis", "/run/secrets"):
+        script = script.replace(folder, str(tmp_path))
+    script = script.replace("/tmp/redis.conf", str(tmp_path / "with-password.conf"))
     process = subprocess.Popen([*shell, script], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

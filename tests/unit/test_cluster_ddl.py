@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from support.golden import REPOSITORY
 
 from optiinfra_database.cluster import LOCAL, on_cluster
 from optiinfra_database.migrate import load_migrations
@@ -85,3 +86,16 @@ def test_what_only_rows_have_changes_where_rows_are():
 def test_a_statement_without_a_known_form_is_refused(statement):
     with pytest.raises(ValueError, match="no form on a cluster"):
         rendered(statement)
+
+
+def test_a_subquery_over_another_table_is_asked_once_for_all_shards():
+    """ClickHouse refuses one that forgot it, on a cluster only."""
+    texts = [
+        path.read_text()
+        for folder in ("database", "services")
+        for path in (REPOSITORY / folder).glob("**/src/**/*.py")
+        if path.parent.name in ("storage", "readers", "optiinfra_database")
+    ]
+    assert any("GLOBAL IN (SELECT" in text for text in texts)
+    for text in texts:
+        assert not re.search(r"(?<!GLOBAL )\bIN \(SELECT", text)
