@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import endpoints, load, memory, storage, writer
+from benchmarks import endpoints, load, memory, providers, storage, writer
 from benchmarks.endpoints import STEADY, Latency
 from benchmarks.report import Row, at_most, both_at_most, markdown
 from benchmarks.sources import Source, load_bitbrains, load_nab
 from optiinfra_database import Store, connect, migrate
 
 _DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-_PARTS = ("writer", "storage", "endpoints", "memory")
+_PARTS = ("writer", "storage", "endpoints", "memory", "providers")
 
 
 def main() -> None:
@@ -40,6 +40,8 @@ def main() -> None:
     if "memory" in options.parts:
         _say("memory")
         rows += memory.measure()
+    if "providers" in options.parts:
+        rows += providers.measure(_say)
     text = markdown(rows)
     print(text)
     if options.output:
