@@ -221,6 +221,9 @@ KUBERNETES_CLUSTERS = Namespace(
     ),
 )
 
+#: A type that is listed, but has no metrics of ours.
+VIRTUAL_NETWORKS = "microsoft.network/virtualnetworks"
+
 NAMESPACES: tuple[Namespace, ...] = (
     VIRTUAL_MACHINES,
     DISKS,

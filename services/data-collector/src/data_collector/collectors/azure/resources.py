@@ -9,41 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
-import structlog
-
-from data_collector.collectors.azure.metrics import NAMESPACES
+from data_collector.collectors.azure.metrics import (
+    APPLICATION_GATEWAYS,
+    DISKS,
+    KUBERNETES_CLUSTERS,
+    LOAD_BALANCERS,
+    NAMESPACES,
+    POSTGRESQL_SERVERS,
+    SQL_DATABASES,
+    VIRTUAL_MACHINES,
+    VIRTUAL_NETWORKS,
+)
 from data_collector.collectors.azure.performance import Target
-from optiinfra.catalog import ResourceStatus, ResourceType
+from data_collector.collectors.azure.statuses import IDLE, status_of
+from optiinfra.catalog import ResourceType
 from optiinfra.domain import Resource, iso
-
-log = structlog.get_logger()
 
 Row = Mapping[str, Any]
 
 GIB = 1024**3
 SUBSCRIPTION = "microsoft.resources/subscriptions"
-_VM = "microsoft.compute/virtualmachines"
-_DISK = "microsoft.compute/disks"
-_SQL = "microsoft.sql/servers/databases"
-_POSTGRESQL = "microsoft.dbforpostgresql/flexibleservers"
-_BALANCER = "microsoft.network/loadbalancers"
-_GATEWAY = "microsoft.network/applicationgateways"
-_NETWORK = "microsoft.network/virtualnetworks"
-_CLUSTER = "microsoft.containerservice/managedclusters"
 
 #: Canonical type by Azure's, in lower case.
 TYPES: Mapping[str, ResourceType] = {
-    _VM: ResourceType.COMPUTE_INSTANCE,
-    _DISK: ResourceType.STORAGE_VOLUME,
-    _SQL: ResourceType.DATABASE,
-    _POSTGRESQL: ResourceType.DATABASE,
-    _BALANCER: ResourceType.LOAD_BALANCER,
-    _GATEWAY: ResourceType.LOAD_BALANCER,
-    _NETWORK: ResourceType.NETWORK,
-    _CLUSTER: ResourceType.KUBERNETES_CLUSTER,
+    **{namespace.name: namespace.resource_type for namespace in NAMESPACES},
+    VIRTUAL_NETWORKS: ResourceType.NETWORK,
 }
 
 #: The columns of a row and where Resource Graph finds them. What types share a column for,
@@ -91,7 +83,7 @@ QUERY = "\n".join(
     (
         "resources",
         f"| where type in~ ({', '.join(repr(name) for name in TYPES)})",
-        f"| where not(type =~ '{_SQL}' and name =~ 'master')",
+        f"| where not(type =~ '{SQL_DATABASES.name}' and name =~ 'master')",
         f"| union (resourcecontainers | where type =~ '{SUBSCRIPTION}')",
         "| project "
         + ", ".join(
@@ -113,114 +105,11 @@ class Size:
 #: Sizes of a region by instance type in lower case.
 Sizes = Mapping[str, Size]
 
-_S = ResourceStatus
-_PROVISIONING: Mapping[str, ResourceStatus] = {
-    "succeeded": _S.RUNNING,
-    "accepted": _S.PENDING,
-    "creating": _S.PENDING,
-    "updating": _S.PENDING,
-    "upgrading": _S.PENDING,
-    "scaling": _S.PENDING,
-    "starting": _S.PENDING,
-    "migrating": _S.PENDING,
-    "stopping": _S.STOPPING,
-    "stopped": _S.STOPPED,
-    "deleting": _S.TERMINATED,
-    "failed": _S.ERROR,
-    "canceled": _S.ERROR,
-}
-#: A machine that was made well may be off: only its power state says that it runs.
-_MAKING: Mapping[str, ResourceStatus] = {
-    word: status for word, status in _PROVISIONING.items() if status is not _S.RUNNING
-}
-_POWER: Mapping[str, ResourceStatus] = {
-    "powerstate/starting": _S.PENDING,
-    "powerstate/running": _S.RUNNING,
-    "powerstate/stopping": _S.STOPPING,
-    "powerstate/deallocating": _S.STOPPING,
-    "powerstate/stopped": _S.STOPPED,  # and billed all the same
-    "powerstate/deallocated": _S.STOPPED,
-}
-_DISK_STATES: Mapping[str, ResourceStatus] = {
-    "unattached": _S.AVAILABLE,
-    "attached": _S.IN_USE,
-    "reserved": _S.IN_USE,
-    "frozen": _S.IN_USE,
-    "activesas": _S.IN_USE,
-    "activesasfrozen": _S.IN_USE,
-    "readytoupload": _S.PENDING,
-    "activeupload": _S.PENDING,
-}
-_SQL_STATES: Mapping[str, ResourceStatus] = {
-    "online": _S.RUNNING,
-    "creating": _S.PENDING,
-    "copying": _S.PENDING,
-    "restoring": _S.PENDING,
-    "recovering": _S.PENDING,
-    "resuming": _S.PENDING,
-    "scaling": _S.PENDING,
-    "pausing": _S.STOPPING,
-    "paused": _S.STOPPED,
-    "offline": _S.STOPPED,
-    "autoclosed": _S.STOPPED,
-    "disabled": _S.STOPPED,
-    "inaccessible": _S.ERROR,
-    "suspect": _S.ERROR,
-    "recoverypending": _S.ERROR,
-    "emergencymode": _S.ERROR,
-}
-_POSTGRESQL_STATES: Mapping[str, ResourceStatus] = {
-    "ready": _S.RUNNING,
-    "starting": _S.PENDING,
-    "updating": _S.PENDING,
-    "provisioning": _S.PENDING,
-    "restarting": _S.PENDING,
-    "stopping": _S.STOPPING,
-    "stopped": _S.STOPPED,
-    "disabled": _S.STOPPED,
-    "dropping": _S.TERMINATED,
-    "inaccessible": _S.ERROR,
-}
-_OPERATIONAL: Mapping[str, ResourceStatus] = {
-    "running": _S.RUNNING,
-    "starting": _S.PENDING,
-    "stopping": _S.STOPPING,
-    "stopped": _S.STOPPED,
-}
-#: A cluster that runs says no more than that; what it is busy with stands in `provisioning`.
-_CLUSTER_POWER: Mapping[str, ResourceStatus] = {"stopped": _S.STOPPED}
-
-#: Per type the columns that tell the status, the most telling first. A word that a column's
-#: table lacks leaves the next column to decide, and is unknown where none does.
-_STATUS_COLUMNS: Mapping[str, tuple[tuple[str, Mapping[str, ResourceStatus]], ...]] = {
-    _VM: (("power", _POWER), ("provisioning", _MAKING)),
-    _DISK: (("diskState", _DISK_STATES),),
-    _SQL: (("dbStatus", _SQL_STATES),),
-    _POSTGRESQL: (("state", _POSTGRESQL_STATES),),
-    _GATEWAY: (("operational", _OPERATIONAL), ("provisioning", _PROVISIONING)),
-    _CLUSTER: (("clusterPower", _CLUSTER_POWER), ("provisioning", _PROVISIONING)),
-    _BALANCER: (("provisioning", _PROVISIONING),),
-    _NETWORK: (("provisioning", _PROVISIONING),),
-}
-
 #: Memory of a SQL database, which no answer says, by what follows the tier in its SKU's name: of
 #: the standard series as Microsoft's tables of limits have it, serverless at its most.
 _SQL_GIB_PER_VCORE: Mapping[str, float] = {"gen5": 5.19, "s_gen5": 3.0}
 
-#: Why a resource of this type has no values while it is not in use.
-_IDLE: Mapping[ResourceStatus, str] = {
-    _S.STOPPED: "it is stopped",
-    _S.STOPPING: "it is being stopped",
-    _S.AVAILABLE: "the disk is not attached",
-    _S.PENDING: "it is being made or started",
-    _S.TERMINATED: "it is being deleted",
-}
 _MEASURED = frozenset(namespace.name for namespace in NAMESPACES)
-
-
-def resource_type(row: Row) -> ResourceType | None:
-    """The canonical type; None for a row that is no resource of ours."""
-    return TYPES.get(str(row["type"]).lower())
 
 
 def is_subscription(row: Row) -> bool:
@@ -230,10 +119,9 @@ def is_subscription(row: Row) -> bool:
 
 def instance_type(row: Row) -> str:
     """The name by which the type of machine under it is known, empty where there is none."""
-    kind = str(row["type"]).lower()
-    return str(
-        row.get("vmSize") or (_part(row, "sku", "name") if kind == _POSTGRESQL else "") or ""
-    )
+    if str(row["type"]).lower() == POSTGRESQL_SERVERS.name:
+        return str(_part(row, "sku", "name") or "")
+    return str(row.get("vmSize") or "")
 
 
 def region(row: Row) -> str:
@@ -244,7 +132,7 @@ def region(row: Row) -> str:
 def normalise(row: Row, sizes: Sizes) -> Resource:
     """One resource. KeyError where the row lacks what every resource has."""
     kind = str(row["type"]).lower()
-    status, native_status = _status(kind, row)
+    status, native_status = status_of(kind, row)
     return Resource(
         resource_id=str(row["id"]).lower(),
         resource_name=str(row["name"]),
@@ -268,13 +156,13 @@ def target(row: Row) -> Target | None:
     kind = str(row["type"]).lower()
     if kind not in _MEASURED:
         return None
-    status, _ = _status(kind, row)
+    status, _ = status_of(kind, row)
     return Target(
         resource_id=str(row["id"]).lower(),
         name=str(row["name"]),
         namespace=kind,
         region=region(row),
-        idle=_IDLE.get(status, ""),
+        idle=IDLE.get(status, ""),
         capacity_bytes=_whole(row.get("maxSizeBytes")),
     )
 
@@ -292,25 +180,6 @@ def sizes_of(skus: Iterable[Mapping[str, Any]]) -> dict[str, Size]:
         name = str(sku.get("name")).lower()
         sizes[name] = Size(vcpus, None if memory is None else int(memory * GIB))
     return sizes
-
-
-def _status(kind: str, row: Row) -> tuple[ResourceStatus, str]:
-    """Canonical and native; the native word is the one that decided, else the first given."""
-    first = ""
-    for column, words in _STATUS_COLUMNS[kind]:
-        native = str(row.get(column) or "")
-        if native.lower() in words:
-            return words[native.lower()], native
-        first = first or native
-    if first:
-        _log_unknown(kind, first)
-    return ResourceStatus.UNKNOWN, first
-
-
-@cache
-def _log_unknown(kind: str, native: str) -> None:
-    """Once per process and word."""
-    log.warning("unknown_native_status", provider="azure", type=kind, native_status=native)
 
 
 def _machine(row: Row, size: Size) -> dict[str, object]:
@@ -384,14 +253,14 @@ def _cluster(row: Row, size: Size) -> dict[str, object]:
 
 #: What only some types have.
 _DETAILS: Mapping[str, Callable[[Row, Size], dict[str, object]]] = {
-    _VM: _machine,
-    _DISK: _disk,
-    _SQL: _sql_database,
-    _POSTGRESQL: _postgresql,
-    _BALANCER: _balancer,
-    _GATEWAY: _gateway,
-    _NETWORK: _network,
-    _CLUSTER: _cluster,
+    VIRTUAL_MACHINES.name: _machine,
+    DISKS.name: _disk,
+    SQL_DATABASES.name: _sql_database,
+    POSTGRESQL_SERVERS.name: _postgresql,
+    LOAD_BALANCERS.name: _balancer,
+    APPLICATION_GATEWAYS.name: _gateway,
+    VIRTUAL_NETWORKS: _network,
+    KUBERNETES_CLUSTERS.name: _cluster,
 }
 
 
