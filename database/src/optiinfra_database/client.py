@@ -43,6 +43,7 @@ from optiinfra.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
+from optiinfra.tracing import outgoing, streamed
 
 DEFAULT_DATABASE = "optiinfra_metrics"
 
@@ -123,7 +124,7 @@ class Store:
 
     def query(self, sql: str, params: Params | None = None) -> Sequence[Sequence[Any]]:
         """The rows of a small answer as tuples; times are aware."""
-        with self._work.client() as client:
+        with self._work.client(_verb(sql)) as client:
             rows: Sequence[Sequence[Any]] = client.query(
                 sql, parameters=dict(params or {})
             ).result_rows
@@ -134,27 +135,29 @@ class Store:
 
         Raises QueryTooLargeError when it takes more than ANSWER_LIMITS allow.
         """
-        with self._answers.client() as client:
+        with self._answers.client(_verb(sql)) as client:
             return client.raw_query(sql, parameters=dict(params or {}), fmt=format)
 
     def stream_bytes(
         self, sql: str, params: Params | None = None, *, format: str
     ) -> Iterator[bytes]:
         """The answer in pieces as the engine makes them. For row formats without a header."""
-        return self._engine.stream(sql, dict(params or {}), format, self.database)
+        pieces = self._engine.stream(sql, dict(params or {}), format, self.database)
+        return streamed(f"clickhouse {_verb(sql)}", pieces)
 
     def stream_arrow(self, sql: str, params: Params | None = None) -> Iterator[pa.RecordBatch]:
         """The answer as Arrow batches, one engine block at a time."""
-        return self._engine.stream_arrow(sql, dict(params or {}), self.database)
+        batches = self._engine.stream_arrow(sql, dict(params or {}), self.database)
+        return streamed(f"clickhouse {_verb(sql)}", batches)
 
     def command(self, sql: str, params: Params | None = None) -> None:
         """Run a statement that answers nothing: DDL, INSERT ... SELECT."""
-        with self._work.client() as client:
+        with self._work.client(_verb(sql)) as client:
             client.command(sql, parameters=dict(params or {}))
 
     def insert_arrow(self, table: str, rows: pa.Table) -> None:
         """Insert a columnar table; the rows are in the store when this returns."""
-        with self._work.client() as client:
+        with self._work.client(f"INSERT {table}") as client:
             client.insert_arrow(table, rows, settings={"async_insert": 0})
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -162,7 +165,7 @@ class Store:
         # The driver's own insert asks for the table's columns first, each time.
         objects = (dict(zip(columns, row, strict=True)) for row in rows)
         lines = "\n".join(json.dumps(one, default=datetime.isoformat) for one in objects)
-        with self._work.client() as client:
+        with self._work.client(f"INSERT {table}") as client:
             client.raw_insert(
                 table,
                 list(columns),
@@ -173,7 +176,7 @@ class Store:
 
     def ping(self) -> None:
         """Raise StoreUnavailableError or StoreError when the store does not answer."""
-        with self._work.client() as client:
+        with self._work.client("ping") as client:
             client.query("SELECT 1")
 
     def close(self) -> None:
@@ -193,8 +196,9 @@ class _Pool:
         self._closed = False
 
     @contextmanager
-    def client(self) -> Iterator[Client]:
-        with _named_errors(self._engine.where):
+    def client(self, what: str) -> Iterator[Client]:
+        """A connection for one statement, which a trace calls `what`."""
+        with _named_errors(self._engine.where), outgoing(f"clickhouse {what}"):
             try:
                 client = self._idle.get_nowait()
             except Empty:
@@ -408,6 +412,10 @@ class _Server:
                     yield from batches
             finally:
                 client.close()
+
+
+def _verb(sql: str) -> str:
+    return sql.split(maxsplit=1)[0]
 
 
 def _readable(path: str) -> str:

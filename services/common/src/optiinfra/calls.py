@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from opentelemetry import context
+
 from optiinfra.errors import ThrottledError
+from optiinfra.tracing import outgoing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Calls:
 
     def __init__(self, limiter: Limiter | None = None) -> None:
         self._limiter = limiter or Unlimited()
+        # Collectors hand calls to threads of their own, which know nothing of this one's span.
+        self._span = context.get_current()
         self._lock = threading.Lock()
         self._made: Counter[str] = Counter()
         self._billed: Counter[str] = Counter()
@@ -79,7 +84,8 @@ class Calls:
             self._made[operation] += 1
             self._billed[operation] += units
         try:
-            yield
+            with outgoing(operation, parent=self._span):
+                yield
         except ThrottledError as error:
             with self._lock:
                 self._throttled += 1

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import httpx
+from opentelemetry import propagate
 
 from optiinfra.errors import OptiInfraError
+from optiinfra.tracing import outgoing
 
 _FORWARDED = ("authorization", "x-request-id")
 _KEPT = ("retry-after", "www-authenticate")
@@ -48,9 +50,11 @@ class CollectorClient:
         """
         forwarded = {name: headers[name] for name in _FORWARDED if name in headers}
         try:
-            response = await self._client.post(
-                "/api/v2/collections", json=dict(body), headers=forwarded
-            )
+            with outgoing("start collection"):
+                propagate.inject(forwarded)
+                response = await self._client.post(
+                    "/api/v2/collections", json=dict(body), headers=forwarded
+                )
         except httpx.TransportError as error:
             raise CollectorUnavailableError(f"data collector: {error}") from error
         if response.is_success:

@@ -13,22 +13,43 @@ import uuid
 from typing import Any
 
 import structlog
-from celery import Celery
+from celery import Celery, Task, signals
 from celery.beat import PersistentScheduler, ScheduleEntry, Scheduler, Service
 from celery.bootsteps import CLOSE  # type: ignore[attr-defined]  # the stubs lack it
 from celery.schedules import crontab
 from celery.worker import WorkController, state
 from kombu.exceptions import ChannelError, OperationalError
+from opentelemetry import propagate
 
 from data_collector.coordination import connect_coordination
 from optiinfra.errors import BrokerUnavailableError
+from optiinfra.logging import configure_logging
 from optiinfra.settings import Settings, load_settings
+from optiinfra.tracing import configure_tracing, incoming
 
 log = structlog.get_logger()
 
 QUEUE = "optiinfra"
 
-app = Celery("data_collector", include=["data_collector.tasks"])
+
+class InContext(Task):  # type: ignore[type-arg]  # at run time it has no parameters
+    """A task that goes on under the request id, and in the trace, of who sent it."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        name = self.name.rpartition(".")[2]
+        structlog.contextvars.bind_contextvars(task=name)
+        if request_id := self.request.get("request_id"):
+            structlog.contextvars.bind_contextvars(request_id=request_id)
+        # Custom headers of a message become attributes of the task's request.
+        carrier = {field: self.request.get(field) for field in ("traceparent", "tracestate")}
+        try:
+            with incoming(name, {field: value for field, value in carrier.items() if value}):
+                return super().__call__(*args, **kwargs)
+        finally:
+            structlog.contextvars.clear_contextvars()
+
+
+app: Celery[Any] = Celery("data_collector", include=["data_collector.tasks"], task_cls=InContext)
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
@@ -84,6 +105,25 @@ def configuration(settings: Settings) -> dict[str, Any]:
 
 # Read when Celery first needs it and never at import.
 app.add_defaults(lambda: configuration(load_settings()))
+
+
+@signals.before_task_publish.connect
+def _send_context(headers: dict[str, Any], **_: object) -> None:
+    """What `InContext` takes up where the task runs."""
+    propagate.inject(headers)
+    if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+        headers["request_id"] = request_id
+
+
+@signals.setup_logging.connect
+def _configure_logging(**_: object) -> None:
+    """A worker and a beat of their own log as every service does."""
+    configure_logging(load_settings().log_format)
+
+
+@signals.worker_init.connect
+def _configure_tracing(**_: object) -> None:
+    configure_tracing("worker")
 
 
 class SharedScheduler(PersistentScheduler):

@@ -8,6 +8,7 @@ from data_collector.runtime import Runtime, build_runtime, use_runtime
 from data_collector.telemetry import collector_registry
 from optiinfra.logging import configure_logging
 from optiinfra.settings import load_settings
+from optiinfra.tracing import configure_tracing
 from optiinfra.web.app import Service, create_service
 from optiinfra.web.process import serve
 from optiinfra_database import connect, migrate
@@ -32,6 +33,7 @@ def main() -> None:
     """Migrate, announce the accounts and serve until stopped."""
     settings = load_settings()
     configure_logging(settings.log_format)
+    configure_tracing("data-collector")
     store = connect(settings.store.get_secret_value())
     migrate(store, retention_days=settings.retention_days)
     runtime = build_runtime(settings, store)

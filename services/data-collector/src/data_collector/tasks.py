@@ -145,5 +145,6 @@ def _start_all(runtime: Runtime, kind: Kind, trigger: str) -> list[str]:
 
 def _unpacked(runtime: Runtime, message: dict[str, Any]) -> tuple[Run, Account | None]:
     run = _MESSAGE.validate_python(message)
+    structlog.contextvars.bind_contextvars(run_id=run.run_id)
     found = runtime.accounts.find(run.customer_id, run.provider, run.account_id)
     return run, found[0] if found else None

@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from optiinfra.collector_client import CollectorClient
 from optiinfra.logging import configure_logging
 from optiinfra.settings import Settings, load_settings
+from optiinfra.tracing import configure_tracing
 from optiinfra.web.app import create_service
 from optiinfra.web.process import serve
 from optiinfra_database import Store, connect
@@ -58,6 +59,7 @@ def main() -> None:
     """Serve until told to stop."""
     settings = load_settings()
     configure_logging(settings.log_format)
+    configure_tracing("performance-agent")
     store = connect(settings.store.get_secret_value(), create_database=False)
     try:
         app = create_app(settings, store, CollectorClient(settings.data_collector_url))

@@ -21,6 +21,7 @@ from optiinfra.errors import ConfigError, OptiInfraError, StoreLockedError
 from optiinfra.logging import configure_logging
 from optiinfra.provider import load_provider, options_model
 from optiinfra.settings import Settings, load_settings
+from optiinfra.tracing import configure_tracing
 from optiinfra.web.auth import Role, issue_token
 from optiinfra_database import connect, migrate
 from optiinfra_database.migrate import load_migrations, statements, status
@@ -67,6 +68,7 @@ def standalone(
     """Run every service, the worker and the schedule in this process."""
     settings = load_settings(host=host, port=port)
     configure_logging(settings.log_format)
+    configure_tracing("optiinfra")
     accounts = AccountBook(settings.accounts, options_model).accounts()
     out.print(
         f"OptiInfra collects {_counted(len(accounts), 'account')} "

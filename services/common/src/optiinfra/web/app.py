@@ -83,6 +83,8 @@ def create_service(
         version="2",
         lifespan=lifespan,
         docs_url=None,
+        # Spans where a tracer is configured; measures and logs are our own.
+        telemetry={"operation_spans": False, "metrics": False, "logs": False},
         redoc_url=None,
         # A redirect would name whatever host and scheme the request claims.
         redirect_slashes=False,
