@@ -125,7 +125,7 @@ class FakeVultr:
         #: By id: when each exporter was read whole, by the clock.
         self.scrapes: dict[str, list[float]] = {}
         self._series = [[float(value) for value in one] for one in series]
-        self._worked: dict[tuple[str, float], list[float]] = {}
+        self._worked: dict[tuple[str, int], list[float]] = {}
         self._luck: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._recent: deque[float] = deque()
@@ -382,7 +382,7 @@ class FakeVultr:
             f'node_cpu_seconds_total{{cpu="0",mode="user"}} {busy!r}',
             f"node_memory_MemTotal_bytes {2 * GIB}",
             f"node_memory_MemAvailable_bytes {2 * GIB * (1 - memory / 100)!r}",
-            f"node_boot_time_seconds {moment - self._since(moment)!r}",
+            f"node_boot_time_seconds {self._started(moment)}",
             f"node_time_seconds {moment!r}",
             f'node_uname_info{{nodename="{resource_id}",release="6.1",machine="x86_64"}} 1',
             'node_network_up{device="eth0"} 1',
@@ -401,7 +401,7 @@ class FakeVultr:
 
     def busy_seconds(self, resource_id: str, moment: float) -> float:
         """How long the CPU has worked since the start."""
-        start = moment - self._since(moment)
+        start = self._started(moment)
         steps = int((moment - start) // STEP)
         with self._lock:
             worked = self._worked.setdefault((resource_id, start), [0.0])
@@ -414,8 +414,13 @@ class FakeVultr:
 
     @staticmethod
     def _since(moment: float) -> float:
-        """Seconds since every machine's start, a Monday's midnight weeks ago."""
-        return moment - (moment // WEEK - 1) * WEEK
+        """How long ago every machine was started."""
+        return moment - FakeVultr._started(moment)
+
+    @staticmethod
+    def _started(moment: float) -> int:
+        """When every machine was started: at the same hour of the week before."""
+        return (int(moment) // WEEK - 1) * WEEK
 
     # -- truth
 

@@ -311,6 +311,38 @@ def test_no_resource_is_deleted_without_evidence(
         assert alive(store) == everything(fake)
 
 
+def test_a_listing_shared_with_the_metrics_does_not_outlive_that_of_another_process(
+    store: Store,
+) -> None:
+    """It lacks what was created after it, and must not delete that again."""
+    clock = Clock(midnight(3))
+    with FakeVultr(clock=clock) as fake:
+        here, there = collector(store, fake, clock), collector(store, fake, clock)
+        here.collect(Kind.PERFORMANCE)
+        clock.forward(timedelta(seconds=20))
+        made = fake.add_instance(100)["id"]
+        there.collect(Kind.RESOURCES)
+        clock.forward(timedelta(seconds=20))
+        here.collect(Kind.RESOURCES)
+        assert made in alive(store)
+        asked = fake.requests["/v2/instances"]
+        assert asked == 3, "both listings of the inventory had to be asked for"
+
+
+def test_a_shared_listing_is_dated_when_it_was_made(store: Store) -> None:
+    clock = Clock(midnight(3))
+    with FakeVultr(clock=clock) as fake:
+        of = collector(store, fake, clock)
+        of.collect(Kind.PERFORMANCE)
+        clock.forward(timedelta(minutes=2))
+        of.collect(Kind.RESOURCES)
+        assert fake.requests["/v2/instances"] == 1
+    seen = store.query(
+        "SELECT DISTINCT last_seen FROM resources_latest FINAL WHERE scope LIKE '%/instances'"
+    )
+    assert [moment.replace(tzinfo=UTC) for (moment,) in seen] == [midnight(3)]
+
+
 def faults_of(name: str) -> Faults:
     if name == "down":
         return Faults(down=True)

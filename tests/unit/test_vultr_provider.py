@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -126,6 +127,7 @@ def test_a_thousand_instances_take_the_fewest_calls_that_the_api_allows() -> Non
             "list_databases": 1,
             "list_load_balancers": 1,
             "list_kubernetes": 1,
+            "list_plans": 2,
             "get_bandwidth": 1020,
             "get_database_usage": 30,
         }
@@ -150,7 +152,27 @@ def test_a_listing_made_for_the_inventory_serves_the_metrics_of_its_bucket() -> 
         collect(of, whose, clock, "instances")
         assert fake.requests["/v2/instances"] == 2
         listing(of, whose)
-        assert fake.requests["/v2/instances"] == 3, "a listing that deletes is never an old one"
+        assert fake.requests["/v2/instances"] == 2, "no run for the inventory has had it"
+        listing(of, whose)
+        assert fake.requests["/v2/instances"] == 3, "who asks again wants to know what changed"
+
+
+@pytest.mark.parametrize("first", [Kind.PERFORMANCE, Kind.RESOURCES])
+def test_a_cycle_takes_the_fewest_calls_whichever_kind_comes_first(first: Kind) -> None:
+    """Of a thousand instances, thirty databases and one page of everything else."""
+    clock = Clock()
+    with FakeVultr(instances=1000, databases=30, clock=clock) as fake:
+        of, whose = provider(clock), account(fake.url)
+        for _ in range(2):  # the first cycle asks for plans and bandwidth too, which last a day
+            fake.requests.clear()
+            for kind in sorted(of.kinds, key=lambda kind: kind is not first):
+                if kind is Kind.PERFORMANCE:
+                    collect(of, whose, clock)
+                else:
+                    for scope in of.scopes(whose, kind):
+                        listing(of, whose, scope.attributes["service"])
+            clock.now += timedelta(minutes=15)
+    assert fake.requests.total() == 2 + 6 + 30
 
 
 def test_plans_are_asked_for_once_a_day() -> None:
@@ -287,12 +309,18 @@ def test_a_listing_that_is_not_whole_raises(
 def test_a_listing_that_changes_between_its_pages_raises() -> None:
     clock = Clock()
     with FakeVultr(instances=4, clock=clock) as fake:
-        scope = Scope("vultr/edge/instances", {"service": "instances"})
-        items = provider(clock).list_resources(account(fake.url, per_page=2), scope)
-        next(items)
-        fake.lists["instances"].pop(0)  # what was third is now on the first page
+
+        class Changing(Calls):
+            """What was third is on the first page by the time that the second one is asked for."""
+
+            @contextmanager
+            def made(self, operation: str, **_: Any) -> Iterator[None]:
+                yield
+                fake.lists["instances"].pop(0)
+
+        whose = replace(account(fake.url, per_page=2), calls=Changing())
         with pytest.raises(TransientError, match="changed while"):
-            list(items)
+            listing(provider(clock), whose)
 
 
 class Script:

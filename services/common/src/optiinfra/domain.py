@@ -184,6 +184,13 @@ class Gap:
     metric_name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ListedAt:
+    """When a listing began that was not made for the run that gets it; yielded before it."""
+
+    moment: datetime
+
+
 def epoch_seconds(times: Iterable[datetime]) -> NDArray[np.int64]:
     """Times as the writer takes them; one without a zone becomes `NAIVE_TIME`."""
     return np.fromiter(

@@ -18,7 +18,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from optiinfra.accounts import Account
-from optiinfra.domain import Gap, Kind, Resource, Scope, Series, Window
+from optiinfra.domain import Gap, Kind, ListedAt, Resource, Scope, Series, Window
 from optiinfra.errors import ConfigError
 
 ENTRY_POINT_GROUP = "optiinfra.providers"
@@ -81,8 +81,11 @@ class Provider(Protocol):
         """Every point of the window, in canonical metrics and units."""
         ...
 
-    def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap]:
-        """Every resource of the scope. Ending without an error proves completeness."""
+    def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap | ListedAt]:
+        """Every resource of the scope. Ending without an error proves completeness.
+
+        A listing that was made shortly before, and given to no run yet, says first when.
+        """
         ...
 
     def price(self, calls: Mapping[str, int]) -> float:

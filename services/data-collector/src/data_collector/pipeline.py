@@ -21,7 +21,16 @@ from data_collector.storage.report import WriteReport
 from data_collector.storage.run_ledger import Outcome, Run, RunLedger, Standing
 from optiinfra.accounts import Account
 from optiinfra.calls import Calls, Limiter
-from optiinfra.domain import Gap, GapReason, Kind, Scope, ScopeStatus, Window
+from optiinfra.domain import (
+    Gap,
+    GapReason,
+    Kind,
+    ListedAt,
+    Resource,
+    Scope,
+    ScopeStatus,
+    Window,
+)
 from optiinfra.errors import DeniedError, OptiInfraError, ThrottledError, UnsupportedError
 from optiinfra.provider import Provider
 
@@ -173,16 +182,18 @@ class Pipeline:
         attempt = _Attempt(
             account, self._limiter, started_at=self._now(), holds_back=_leaves_resources_out
         )
-        moment = _moment(attempt.started_at)
-        if standing.collected_until:
+        known_until = standing.collected_until
+        listed = self._listed(attempt, run, provider, account, scope)
+        if attempt.listed_at and known_until and attempt.listed_at <= known_until:
+            # Somebody has listed since, and may know of more: this must be a listing of its own.
+            attempt = _Attempt(
+                account, self._limiter, started_at=self._now(), holds_back=_leaves_resources_out
+            )
+            listed = self._listed(attempt, run, provider, account, scope)
+        moment = _moment(attempt.listed_at or attempt.started_at)
+        if known_until:
             # After the listing before it, also one that a clock dated that was ahead.
-            moment = max(moment, _moment(standing.collected_until + timedelta(seconds=1)))
-        listed = attempt.items(
-            self._patience,
-            f"{account.customer_id}/{scope.name}/{run.kind}",
-            lambda counted: provider.list_resources(counted, scope),
-        )
-        found = list(listed)
+            moment = max(moment, _moment(known_until + timedelta(seconds=1)))
         report = WriteReport()
         if attempt.complete:
             # Only a complete listing says anything: what it lacks is gone, on its evidence.
@@ -191,11 +202,22 @@ class Pipeline:
                 scope=scope,
                 run_id=run.run_id,
                 seen_at=moment.start,
-                resources=found,
+                resources=listed,
                 unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
             )
             standing = replace(standing, collected_until=moment.start)
         return self._record(run, provider, scope, attempt, report, moment, standing)
+
+    def _listed(
+        self, attempt: _Attempt, run: Run, provider: Provider, account: Account, scope: Scope
+    ) -> list[Resource]:
+        """What the provider lists, as far as it comes."""
+        items = attempt.items(
+            self._patience,
+            f"{account.customer_id}/{scope.name}/{run.kind}",
+            lambda counted: provider.list_resources(counted, scope),
+        )
+        return list(items)
 
     def _record(
         self,
@@ -242,7 +264,10 @@ class Pipeline:
 
 
 class _Attempt:
-    """One pass over what a provider yields: its items, its gaps, its error, its calls."""
+    """One pass over what a provider yields: its items, its gaps, its error, its calls.
+
+    `listed_at` is when a listing began that was made before the pass.
+    """
 
     def __init__(
         self,
@@ -257,16 +282,22 @@ class _Attempt:
         self.calls = Calls(limiter)
         self.gaps: list[Gap] = []
         self.error: Exception | None = None
+        self.listed_at: datetime | None = None
         self._account = replace(account, calls=self.calls)
 
     def items(
-        self, patience: Patience, key: str, produce: Callable[[Account], Iterator[T | Gap]]
+        self,
+        patience: Patience,
+        key: str,
+        produce: Callable[[Account], Iterator[T | Gap | ListedAt]],
     ) -> Iterator[T]:
         """The items alone. An error ends them; what came before it is valid."""
         try:
             for item in patience.items(key, lambda: produce(self._account)):
                 if isinstance(item, Gap):
                     self.gaps.append(item)
+                elif isinstance(item, ListedAt):
+                    self.listed_at = item.moment
                 else:
                     yield item
         except OptiInfraError as error:

@@ -16,7 +16,17 @@ from pydantic import BaseModel
 
 from optiinfra.accounts import Account
 from optiinfra.catalog import METRICS, ResourceStatus, ResourceType
-from optiinfra.domain import Gap, GapReason, Kind, Resource, Scope, Series, Window, floor_time
+from optiinfra.domain import (
+    Gap,
+    GapReason,
+    Kind,
+    ListedAt,
+    Resource,
+    Scope,
+    Series,
+    Window,
+    floor_time,
+)
 from optiinfra.errors import OptiInfraError
 from optiinfra.provider import Provider, Timing
 
@@ -165,6 +175,9 @@ def _answer(answer: _Answer) -> Iterator[Violation]:
             case Gap():
                 if item.reason not in set(GapReason) or not item.detail:
                     yield Violation(Rule.WORDS, f"{where}: a gap must say its reason in words")
+            case ListedAt():
+                if item is not answer.items[0]:
+                    yield Violation(Rule.ANSWERS, f"{where}: says late when it was listed")
             case _:
                 yield Violation(Rule.ANSWERS, f"{where}: {type(item).__name__}")
 

@@ -12,14 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from pydantic import BaseModel
 
 from data_collector.collectors.vultr import exporter, performance, readings
 from data_collector.collectors.vultr.exporter import Exporters
-from data_collector.collectors.vultr.inventory import Inventory
+from data_collector.collectors.vultr.inventory import Inventory, Listing
 from data_collector.collectors.vultr.options import NodeExporterOptions, VultrOptions
-from data_collector.collectors.vultr.performance import PERIOD, Target
+from data_collector.collectors.vultr.performance import PERIOD
 from data_collector.collectors.vultr.readings import Bandwidth, Cycle
 from data_collector.collectors.vultr.resources import (
     BARE_METALS,
@@ -33,7 +34,7 @@ from data_collector.collectors.vultr.resources import (
 from data_collector.collectors.vultr.session import Clients, Session, is_loopback
 from optiinfra.accounts import Account
 from optiinfra.catalog import ResourceStatus
-from optiinfra.domain import Gap, GapReason, Kind, Resource, Scope, Series, Window
+from optiinfra.domain import Gap, GapReason, Kind, ListedAt, Resource, Scope, Series, Window
 from optiinfra.errors import ContractError, CredentialError, OptiInfraError
 from optiinfra.provider import Check, Timing
 
@@ -108,7 +109,7 @@ class VultrProvider:
         options = VultrOptions.model_validate(account.options)
         session = self._session(account)
         patience = self.monotonic() + PATIENCE_SECONDS
-        targets = self._inventory.targets(account, session, service, options)
+        listing = self._inventory.targets(account, session, service, options)
         _refuse_skew(session)
         cycle = Cycle(
             account=account,
@@ -117,20 +118,23 @@ class VultrProvider:
             stamp=window.end - PERIOD,
             may_go_on=lambda: self.monotonic() < patience,
         )
-        for target in targets:
+        for target in listing.targets():
             yield performance.availability(target, cycle.stamp)
-        if service in (INSTANCES, BARE_METALS):
-            yield from self._machines(cycle, service, targets)
-        elif targets:
-            yield from performance.unpublished(targets[0].type)
+        first = next(listing.targets(), None)
+        if first and service in (INSTANCES, BARE_METALS):
+            yield from self._machines(cycle, service, listing)
+        elif first:
+            yield from performance.unpublished(first.type)
         if service is DATABASES:
-            yield from readings.database_usage(cycle, targets)
+            yield from readings.database_usage(cycle, listing)
 
-    def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap]:
+    def list_resources(self, account: Account, scope: Scope) -> Iterator[Resource | Gap | ListedAt]:
         """Every resource of one listing."""
         service = SERVICES[scope.attributes["service"]]
         options = VultrOptions.model_validate(account.options)
-        yield from self._inventory.resources(account, self._session(account), service, options)
+        listing = self._inventory.unseen(account, self._session(account), service, options)
+        yield ListedAt(listing.began)
+        yield from listing.resources()
 
     def price(self, calls: Mapping[str, int]) -> float:
         """Nothing: Vultr charges for no call."""
@@ -159,23 +163,21 @@ class VultrProvider:
     def _session(self, account: Account) -> Session:
         return Session(account, self._clients.of(account), self.clock)
 
-    def _machines(
-        self, cycle: Cycle, service: Service, targets: Sequence[Target]
-    ) -> Iterator[Series | Gap]:
+    def _machines(self, cycle: Cycle, service: Service, listing: Listing) -> Iterator[Series | Gap]:
         """The exporters' readings, and bandwidth of the instances that run none.
 
         An instance's network comes from one of the two and never from both: a day's mean would
         stand where the reading of midnight belongs.
         """
         exporting = cycle.options.node_exporter
-        others = [target for target in targets if not exporter.selected(target, exporting)]
         if exporting:
-            agents = [target for target in targets if exporter.selected(target, exporting)]
-            yield from readings.exported(cycle, self.exporters, exporting, agents, self.workers)
-            for target in others:
-                yield from performance.without_agent(target.resource_id)
-        elif targets:
+            yield from readings.exported(cycle, self.exporters, exporting, listing, self.workers)
+            for target in listing.targets():
+                if not exporter.selected(target, exporting):
+                    yield from performance.without_agent(target.resource_id)
+        else:
             yield from performance.without_agent()
+        others = (one for one in listing.targets() if not exporter.selected(one, exporting))
         yield from self._bandwidth.collect(cycle, service, others, self.clock())
 
     def _check_exporters(
@@ -187,18 +189,19 @@ class VultrProvider:
     ) -> Check:
         what = f"read node_exporter on port {exporting.port}"
         try:
-            targets = self._inventory.targets(account, session, INSTANCES, options)
+            listing = self._inventory.targets(account, session, INSTANCES, options)
         except OptiInfraError as error:
             return Check(what, ok=False, advice=str(error))
-        agents = [
+        running = (
             target
-            for target in targets
+            for target in listing.targets()
             if target.status is ResourceStatus.RUNNING and exporter.selected(target, exporting)
-        ]
+        )
+        agents = list(islice(running, CHECKED_EXPORTERS))
         if not agents:
             return Check(what, ok=False, advice="no running instance bears any of its tags")
         problems = []
-        for target in agents[:CHECKED_EXPORTERS]:
+        for target in agents:
             try:
                 where = exporter.url(target, exporting, loopback=is_loopback(session.url))
                 self.exporters.read(where, account.calls)

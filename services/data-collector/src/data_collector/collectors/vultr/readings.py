@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TypeVar
 from urllib.parse import quote
 
 from data_collector.collectors.vultr import exporter, performance
 from data_collector.collectors.vultr.exporter import Exporters
+from data_collector.collectors.vultr.inventory import Listing
 from data_collector.collectors.vultr.memory import Memory, concurrently
 from data_collector.collectors.vultr.metrics import BANDWIDTH
 from data_collector.collectors.vultr.options import NodeExporterOptions, VultrOptions
@@ -68,23 +69,25 @@ class Cycle:
         return self.account.customer_id, self.account.account_id, target.resource_id
 
     def each(
-        self, items: Sequence[T], work: Callable[[T], Answers], workers: int, *metrics: str
+        self, items: Iterable[T], work: Callable[[T], Answers], workers: int, *metrics: str
     ) -> Iterator[Series | Gap]:
         """The answers of `work` for every item, as they come, until time is up."""
-        begun = 0
+        begun = left = 0
+        source = iter(items)
 
         def in_time() -> Iterable[T]:
-            nonlocal begun
-            for item in items:
+            nonlocal begun, left
+            for item in source:
                 if not self.may_go_on():
+                    left = 1 + sum(1 for _ in source)
                     return
                 begun += 1
                 yield item
 
         for answers in concurrently(work, in_time(), workers):
             yield from answers
-        if begun < len(items):
-            detail = f"{len(items) - begun} of {len(items)} were left for the next cycle"
+        if left:
+            detail = f"{left} of {begun + left} were left for the next cycle"
             for metric in metrics or ("",):
                 yield Gap(GapReason.NOT_COLLECTED, detail, metric_name=metric)
 
@@ -107,7 +110,7 @@ class Cycle:
             return [target.gap(reason, str(error), metric) for metric in metrics]
 
 
-def database_usage(cycle: Cycle, targets: Sequence[Target]) -> Iterator[Series | Gap]:
+def database_usage(cycle: Cycle, listing: Listing) -> Iterator[Series | Gap]:
     """The usage of every running database: one call each, since the API offers no other way."""
 
     def read(target: Target) -> Answers:
@@ -123,7 +126,7 @@ def database_usage(cycle: Cycle, targets: Sequence[Target]) -> Iterator[Series |
             *performance.USAGE_METRICS,
         )
 
-    running = [target for target in targets if target.status is ResourceStatus.RUNNING]
+    running = (one for one in listing.targets() if one.status is ResourceStatus.RUNNING)
     yield from cycle.each(running, read, API_WORKERS, *performance.USAGE_METRICS)
 
 
@@ -131,10 +134,13 @@ def exported(
     cycle: Cycle,
     exporters: Exporters,
     options: NodeExporterOptions,
-    targets: Sequence[Target],
+    listing: Listing,
     workers: int,
 ) -> Iterator[Series | Gap]:
-    """The readings of every running instance's exporter; one that is not there is a gap."""
+    """The readings of every running instance's exporter; one that is not there is a gap.
+
+    Those that answered lately come first; among the others nobody is always the last to be asked.
+    """
     loopback = is_loopback(cycle.session.url)
 
     def read(target: Target) -> Answers:
@@ -153,11 +159,18 @@ def exported(
             return [target.gap(GapReason.NO_AGENT, str(error))]
         return list(performance.machine(target, now, rates(before, now), cycle.stamp))
 
-    running = [target for target in targets if target.status is ResourceStatus.RUNNING]
-    # Those that answer come first; among the others nobody is always the last to be asked.
-    random.shuffle(running)
-    running.sort(key=lambda target: not exporters.answered_before(cycle.key(target)))
-    yield from cycle.each(running, read, workers)
+    def running(targets: Iterable[Target], *, answered: bool) -> Iterator[Target]:
+        return (
+            one
+            for one in targets
+            if one.status is ResourceStatus.RUNNING
+            and exporter.selected(one, options)
+            and exporters.answered_before(cycle.key(one)) is answered
+        )
+
+    known = running(listing.targets(), answered=True)
+    unknown = running(listing.targets(shuffled=True), answered=False)
+    yield from cycle.each(chain(known, unknown), read, workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +188,7 @@ class Bandwidth:
         self._asked: Memory[tuple[str, str, str], _Asked] = Memory(100_000)
 
     def collect(
-        self, cycle: Cycle, service: Service, targets: Sequence[Target], now: datetime
+        self, cycle: Cycle, service: Service, targets: Iterable[Target], now: datetime
     ) -> Iterator[Series | Gap]:
         """The days that are due, of the targets that have any."""
         settling = timedelta(hours=cycle.options.bandwidth_settling_hours)
@@ -206,12 +219,12 @@ class Bandwidth:
             return answers
 
         published = Days.published(now, delay, longest)
-        due = [
+        due = (
             (target, days)
             for target in targets
             if target.status is not ResourceStatus.PENDING
             and (days := self._due(cycle, target, published))
-        ]
+        )
         yield from cycle.each(due, ask, API_WORKERS, *BANDWIDTH)
 
     def _due(self, cycle: Cycle, target: Target, published: Days) -> Days | None:
