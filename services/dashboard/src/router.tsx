@@ -10,13 +10,16 @@ import { Shell } from "./app/Shell";
 import { Empty, ProblemPanel } from "./kit/states";
 import { parseSearch, stringifySearch } from "./lib/search";
 import { ChangesPage } from "./pages/changes/ChangesPage";
+import { changesSearch } from "./pages/changes/search";
 import { CollectionPage } from "./pages/collection/CollectionPage";
 import { collectionSearch } from "./pages/collection/search";
 import { FleetPage } from "./pages/fleet/FleetPage";
 import { fleetSearch } from "./pages/fleet/search";
 import { PerformancePage } from "./pages/performance/PerformancePage";
 import { performanceSearch } from "./pages/performance/search";
+import { ResourcePage } from "./pages/resources/ResourcePage";
 import { ResourcesPage } from "./pages/resources/ResourcesPage";
+import { resourceSearch, resourcesSearch } from "./pages/resources/search";
 
 const root = createRootRoute({
   component: Shell,
@@ -45,8 +48,25 @@ const routeTree = root.addChildren([
     component: PerformancePage,
     validateSearch: performanceSearch,
   }),
-  createRoute({ getParentRoute: () => root, path: "/resources", component: ResourcesPage }),
-  createRoute({ getParentRoute: () => root, path: "/changes", component: ChangesPage }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/resources",
+    component: ResourcesPage,
+    validateSearch: resourcesSearch,
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    // The id is one segment, its slashes escaped.
+    path: "/resources/$resourceId",
+    component: ResourcePage,
+    validateSearch: resourceSearch,
+  }),
+  createRoute({
+    getParentRoute: () => root,
+    path: "/changes",
+    component: ChangesPage,
+    validateSearch: changesSearch,
+  }),
   createRoute({
     getParentRoute: () => root,
     path: "/collection",
@@ -59,6 +79,7 @@ export const router = createRouter({
   routeTree,
   parseSearch,
   stringifySearch,
+  scrollRestoration: true,
   defaultErrorComponent: ({ error, reset }) => (
     <ProblemPanel error={error instanceof Error ? error : new Error(String(error))} retry={reset} />
   ),

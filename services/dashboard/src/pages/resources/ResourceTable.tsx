@@ -1,0 +1,202 @@
+import { Link } from "@tanstack/react-router";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { type KeyboardEvent, memo, useEffect, useLayoutEffect, useRef, useState } from "react";
+import type { Resource } from "@/api/types";
+import { Badge, StatusBadge } from "@/kit/Badge";
+import { Tag } from "@/kit/Tag";
+import { Time } from "@/kit/Time";
+import { described, sizeOf, tagsOf } from "@/lib/metadata";
+import { providerName, words } from "@/lib/units";
+
+const ROW_PX = 60;
+const OVERSCAN = 12;
+/** The next page is asked for when so many rows are left below what is in sight. */
+const AHEAD = 250;
+const TAGS = 2;
+
+const COLUMNS = [
+  { heading: "Name", width: "w-[32%] max-md:w-auto" },
+  { heading: "Type", width: "w-[16%]", wide: true },
+  { heading: "Status", width: "w-[15%] max-md:w-32" },
+  { heading: "Place", width: "w-[15%]", wide: true },
+  { heading: "Tags", width: "w-[22%]", wide: true },
+];
+
+/**
+ * The rows in sight, and a few more. It scrolls with the page; the rows have one height, so
+ * that nothing needs to be measured. Up and down go from row to row.
+ */
+export function ResourceTable({
+  rows,
+  total,
+  asOf,
+  more,
+}: {
+  rows: Resource[];
+  /** How many there are, loaded or not. */
+  total: number;
+  asOf: string | undefined;
+  /** Loads the next page; undefined where there is none, or while it comes. */
+  more: (() => void) | undefined;
+}) {
+  const table = useRef<HTMLTableElement>(null);
+  const [top, setTop] = useState(0);
+  useLayoutEffect(() => {
+    const body = table.current?.tBodies[0];
+    if (body) setTop(body.getBoundingClientRect().top + window.scrollY);
+  }, []);
+  const virtualizer = useWindowVirtualizer({
+    count: rows.length,
+    estimateSize: () => ROW_PX,
+    overscan: OVERSCAN,
+    scrollMargin: top,
+  });
+  const inSight = virtualizer.getVirtualItems();
+  const first = inSight[0]?.index ?? 0;
+  const last = inSight.at(-1)?.index ?? -1;
+  useEffect(() => {
+    if (last > rows.length - AHEAD) more?.();
+  }, [last, rows.length, more]);
+
+  return (
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions -- of its links
+    <table
+      ref={table}
+      aria-label="Resources"
+      aria-rowcount={total + 1}
+      onKeyDown={goToNeighbour}
+      className="w-full table-fixed border-collapse text-left"
+    >
+      <thead className="text-xs text-muted max-md:sr-only">
+        <tr aria-rowindex={1}>
+          {COLUMNS.map(({ heading, width, wide }) => (
+            <th
+              key={heading}
+              scope="col"
+              className={`${width} ${wide ? "max-md:hidden" : ""} border-b border-line px-3 py-2 font-medium first:pl-4`}
+            >
+              {heading}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        <Space rows={first} />
+        {inSight.map(({ index }) => {
+          const row = rows[index];
+          return row && <Row key={index} row={row} index={index} asOf={asOf} />;
+        })}
+        <Space rows={rows.length - last - 1} />
+      </tbody>
+    </table>
+  );
+}
+
+/** The height of rows that are out of sight. */
+function Space({ rows }: { rows: number }) {
+  return (
+    <tr aria-hidden>
+      <td colSpan={COLUMNS.length} style={{ height: rows * ROW_PX, padding: 0 }} />
+    </tr>
+  );
+}
+
+const Row = memo(function Row({
+  row,
+  index,
+  asOf,
+}: {
+  row: Resource;
+  index: number;
+  asOf: string | undefined;
+}) {
+  const tags = tagsOf(row.metadata);
+  const size = sizeOf(row.metadata);
+  return (
+    <tr
+      aria-rowindex={index + 2}
+      style={{ height: ROW_PX }}
+      className="border-b border-line hover:bg-sunken/60"
+    >
+      <td className="py-1 pr-3 pl-4">
+        <Link
+          to="/resources/$resourceId"
+          params={{ resourceId: row.resource_id }}
+          search={{ as_of: asOf }}
+          className="block truncate font-medium text-accent hover:underline"
+        >
+          {row.resource_name || row.resource_id}
+        </Link>
+        <Second className="font-mono max-md:hidden" title={row.resource_id}>
+          {row.resource_id}
+        </Second>
+        <Second className="md:hidden">
+          {words(row.resource_type)} · {row.region || providerName(row.provider)}
+        </Second>
+      </td>
+      <td className="px-3 py-1 max-md:hidden">
+        <p className="truncate">{words(row.resource_type)}</p>
+        <Second>
+          {size || described("storage_bytes", row.metadata.storage_bytes).replace("—", "")}
+        </Second>
+      </td>
+      <td className="px-3 py-1">
+        {row.deleted_at ? <Badge tone="bad">Gone</Badge> : <StatusBadge status={row.status} />}
+        <Second>
+          {row.deleted_at ? (
+            <Time at={row.deleted_at} relative />
+          ) : row.unknown_since ? (
+            <span className="text-warn" title="Its scope was not listed completely since then">
+              unsure since <Time at={row.unknown_since} relative />
+            </span>
+          ) : (
+            <span className="max-md:hidden">
+              seen <Time at={row.last_seen} relative />
+            </span>
+          )}
+        </Second>
+      </td>
+      <td className="px-3 py-1 max-md:hidden">
+        <p className="truncate">{row.region || "—"}</p>
+        <Second>
+          {providerName(row.provider)} · {row.account_id}
+        </Second>
+      </td>
+      <td className="px-3 py-1 max-md:hidden">
+        <div className="flex max-h-6 flex-wrap gap-1 overflow-hidden" title={tags.join("\n")}>
+          {tags.slice(0, TAGS).map((tag) => (
+            <Tag key={tag}>{tag}</Tag>
+          ))}
+          {tags.length > TAGS && <Tag>+{tags.length - TAGS}</Tag>}
+        </div>
+      </td>
+    </tr>
+  );
+});
+
+function Second({
+  children,
+  className = "",
+  title,
+}: {
+  children: React.ReactNode;
+  className?: string;
+  title?: string;
+}) {
+  return (
+    <p className={`truncate text-xs text-muted ${className}`} title={title}>
+      {children}
+    </p>
+  );
+}
+
+function goToNeighbour(event: KeyboardEvent<HTMLTableElement>): void {
+  if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
+  const links = [...event.currentTarget.querySelectorAll<HTMLAnchorElement>("tbody a")];
+  const place = links.indexOf(document.activeElement as HTMLAnchorElement);
+  const next = links[place + (event.key === "ArrowDown" ? 1 : -1)];
+  if (place === -1 || !next) return;
+  event.preventDefault();
+  next.focus({ preventScroll: true });
+  next.scrollIntoView({ block: "center" });
+}

@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { resourcesSearch, toggled } from "./search";
+
+test("what is gone is not asked for beside a moment", () => {
+  expect(resourcesSearch({ include_deleted: "true" }).include_deleted).toBe("true");
+  const then = { as_of: "2026-11-01T00:00:00Z", include_deleted: "true" };
+  expect(resourcesSearch(then).include_deleted).toBeUndefined();
+});
+
+test("one value and several are lists alike", () => {
+  expect(resourcesSearch({ status: "running", tag: ["a:b", "c:d"] })).toMatchObject({
+    status: ["running"],
+    tag: ["a:b", "c:d"],
+  });
+});
+
+test("a second pick takes the first one back", () => {
+  expect(toggled(undefined, "a")).toEqual(["a"]);
+  expect(toggled(["a"], "b")).toEqual(["a", "b"]);
+  expect(toggled(["a", "b"], "a")).toEqual(["b"]);
+  expect(toggled(["a"], "a")).toBeUndefined();
+});
