@@ -97,7 +97,7 @@ function Sidebar() {
       </div>
       {NAVIGATION.map(({ heading, entries }) => (
         <div key={heading}>
-          <h2 className="px-2 pb-1.5 text-xs font-medium text-muted">{heading}</h2>
+          <p className="px-2 pb-1.5 text-xs font-medium text-muted">{heading}</p>
           <ul className="flex flex-col gap-0.5">
             {entries.map(({ to, label, icon: Icon }) => (
               <li key={to}>
