@@ -231,6 +231,14 @@ def test_migrations_are_recorded_once_and_retention_follows_the_settings(cluster
     migrate(cluster)
 
 
+def test_a_start_asks_nothing_of_every_server(cluster, monkeypatch):
+    """It would wait for one that is away."""
+    asked: list[str] = []
+    monkeypatch.setattr(cluster, "command", asked.append)
+    assert migrate(cluster) == []
+    assert asked == []
+
+
 def test_the_engine_makes_replicated_tables_of_the_rendered_statements(tmp_path: Path):
     """With a Keeper of its own; a process apart, since nothing but DDL works there."""
     script = TESTS / "support" / "replicated_ddl.py"

@@ -264,8 +264,11 @@ def connect(dsn: str, *, create_database: bool = True) -> Store:
         with _named_errors(engine.where):
             client = engine.open(None, WORK_LIMITS)
             try:
-                everywhere = f" ON CLUSTER {engine.cluster}" if engine.cluster else ""
-                client.command(f"CREATE DATABASE IF NOT EXISTS {database}{everywhere}")
+                # Looked for first: what a cluster does everywhere waits for every server, and
+                # a start must not fail for one that is away.
+                if not client.query(f"EXISTS DATABASE {database}").result_rows[0][0]:
+                    everywhere = f" ON CLUSTER {engine.cluster}" if engine.cluster else ""
+                    client.command(f"CREATE DATABASE IF NOT EXISTS {database}{everywhere}")
                 return Store(engine, database)
             finally:
                 client.close()

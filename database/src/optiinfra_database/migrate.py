@@ -93,7 +93,8 @@ def status(store: Store) -> list[MigrationStatus]:
     A store may have more than this version knows: a newer one migrated it, and until the last
     process is replaced both work on it. For that, a migration only adds.
     """
-    _run(store, _LEDGER)
+    if not store.query("EXISTS TABLE schema_migrations")[0][0]:
+        _run(store, _LEDGER)
     recorded = {
         version: (state, checksum, at)
         for version, state, checksum, at in store.query(
