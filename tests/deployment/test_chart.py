@@ -198,6 +198,21 @@ def test_addresses_within_the_release_are_services_of_it(name):
         assert ports[host] == port
 
 
+@pytest.mark.parametrize("service", ["data-collector", "performance-agent", "resource-agent"])
+def test_every_api_has_a_way_in(service):
+    (ingress,) = of_kind("chart-everything.yaml", "Ingress").values()
+    ways = {
+        path["path"]: path["backend"]["service"]["name"]
+        for path in ingress["spec"]["rules"][0]["http"]["paths"]
+    }
+    document = REPOSITORY / "tests" / "golden" / f"{service}.openapi.json"
+    apis = [path for path in json.loads(document.read_text())["paths"] if "/api/" in path]
+    assert apis
+    for path in apis:
+        longest = max((way for way in ways if path.startswith(way)), key=len)
+        assert ways[longest] == f"optiinfra-{service}"
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_pod_has_a_policy_of_its_own(name):
     policies = of_kind(name, "NetworkPolicy")
