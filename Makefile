@@ -17,7 +17,7 @@ PAGE_SOURCES := $(wildcard $(PAGE)/*.html $(PAGE)/*.json $(PAGE)/*.ts) $(shell f
 NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))'
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup page run demo test e2e faults lint types secrets compose-check chart-check bench golden clean
+.PHONY: help setup page run demo test e2e faults lint scan types secrets compose-check chart-check bench golden clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -60,6 +60,12 @@ lint: setup ## Check style, imports and the rules between packages
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(call page,lint)
+
+SCAN := .venv/scan
+scan: setup ## Scan the code, and the pinned versions for known faults (asks PyPI)
+	$(BIN)/ruff check --select S .
+	@test -x $(SCAN)/bin/pip-audit || { $(PYTHON) -m venv $(SCAN) && $(SCAN)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	$(SCAN)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 types: setup ## Check types, strictly
 	$(BIN)/mypy

@@ -166,7 +166,7 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 
 async def _validation(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError)  # noqa: S101  (the same)
     errors = []
     for problem in error.errors():
         if problem["type"] == "json_invalid":
@@ -185,7 +185,7 @@ def _parameter(location: tuple[Any, ...]) -> str:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)  # noqa: S101  (the same)
     if error.status_code == HTTPStatus.BAD_REQUEST:
         # FastAPI's answer to bytes that are no text; other bodies it cannot use are 422.
         return invalid_parameter("body", "cannot be read").response()
@@ -199,7 +199,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, CollectorRefusedError)  # noqa: S101
+    assert isinstance(error, CollectorRefusedError)  # noqa: S101  (the same)
     return Response(error.body, error.status, headers=error.headers, media_type=MEDIA_TYPE)
 
 

@@ -22,7 +22,7 @@ _RATE_REASONS = frozenset(
 #: Reasons for a 403 that means "this API is switched off in the project".
 _DISABLED_REASONS = frozenset({"accessNotConfigured", "SERVICE_DISABLED"})
 #: What gRPC says when our own credentials could not make a token, or the other end is no gRPC.
-_NO_TOKEN = "Getting metadata from plugin failed"  # noqa: S105
+_NO_TOKEN = "Getting metadata from plugin failed"  # noqa: S105  (a message)
 _NO_GRPC = ("http1.x", "invalid content-type", "Received http2 header with status", "SETTINGS")
 
 

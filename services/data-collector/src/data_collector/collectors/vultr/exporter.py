@@ -53,7 +53,7 @@ def url(target: Target, options: NodeExporterOptions, *, loopback: bool) -> str:
     has no address, DeniedError where it has one that is not asked.
     """
     text = target.main_ip if options.address == "main_ip" else target.internal_ip
-    if text in ("", "0.0.0.0", "::"):  # noqa: S104
+    if text in ("", "0.0.0.0", "::"):  # noqa: S104  (compared)
         raise UnsupportedError(f"the instance has no {options.address}")
     try:
         address = ip_address(text)

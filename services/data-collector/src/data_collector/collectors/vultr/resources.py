@@ -408,7 +408,7 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 def _address(value: object) -> object:
     """An address; `0.0.0.0` is what stands there before one is given."""
-    return None if value in ("0.0.0.0", "::") else value  # noqa: S104
+    return None if value in ("0.0.0.0", "::") else value  # noqa: S104  (compared)
 
 
 def _first(native: Native, *keys: str) -> object:
