@@ -15,12 +15,18 @@ from pydantic import ValidationError
 
 from data_collector import node_exporter
 from data_collector.collectors.host import HostProvider, performance, resources, session
-from data_collector.collectors.host.metrics import NATIVE, PSUTIL
+from data_collector.collectors.host.metrics import (
+    ABSENT_OF,
+    DISK_COUNTERS,
+    INTERFACE_COUNTERS,
+    NATIVE,
+    PSUTIL,
+)
 from data_collector.collectors.host.plugin import HostOptions, ReadingMemory
 from data_collector.machine import Disk, Filesystem, Interface, Machine, Reading, rates
 from optiinfra.accounts import Account
 from optiinfra.calls import Calls
-from optiinfra.catalog import METRICS
+from optiinfra.catalog import METRICS, ResourceType
 from optiinfra.domain import Gap, GapReason, Kind, Resource, Scope, Series, Window
 from optiinfra.errors import (
     DeniedError,
@@ -315,6 +321,19 @@ def test_every_metric_of_a_machine_and_its_parts() -> None:
     assert found["m-1", "storage_utilization"].metadata == {"mountpoint": "/"}
     assert found["m-1/disk/sdb", "disk_write_ops_per_sec"].values[0] == pytest.approx(4.0)
     assert found["m-1/disk/sdb", "disk_write_ops_per_sec"].metadata == {"interval_seconds": 10}
+
+
+def test_what_a_part_of_a_host_does_not_have_is_told() -> None:
+    devices = {*DISK_COUNTERS, "storage_free_bytes", "storage_utilization"}
+    made = {
+        ResourceType.HOST: {row.canonical for row in PSUTIL},
+        ResourceType.STORAGE_VOLUME: devices,
+        ResourceType.NETWORK: set(INTERFACE_COUNTERS),
+    }
+    for kind, reasons in ABSENT_OF.items():
+        can_have = {metric.name for metric in METRICS.values() if kind in metric.entities}
+        assert made[kind] | reasons.keys() == can_have, kind
+        assert not made[kind] & reasons.keys(), kind
 
 
 def test_every_series_stands_in_the_native_table_and_fits_the_catalog() -> None:

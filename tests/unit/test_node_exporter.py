@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -247,6 +248,19 @@ def test_a_larger_answer_than_any_exporter_gives_is_not_read_to_its_end(
     monkeypatch.setattr(node_exporter, "MAX_BYTES", 100)
     with pytest.raises(ContractError, match="larger than 100 bytes"):
         scrape(target.url, Calls())
+
+
+def test_fifty_megabytes_take_no_more_memory_than_the_largest_answer(target: Target) -> None:
+    line = b'node_load1{of="a target that never ends"} 1\n'
+    target.body = line * (50_000_000 // len(line))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ContractError, match="larger than"):
+            scrape(target.url, Calls())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * node_exporter.MAX_BYTES
 
 
 def test_an_answer_that_drips_is_given_up(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

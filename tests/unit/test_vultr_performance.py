@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data_collector import node_exporter
 from data_collector.collectors.vultr import performance, resources
-from data_collector.collectors.vultr.metrics import AGENT_METRICS, NATIVE, UNPUBLISHED
+from data_collector.collectors.vultr.metrics import ABSENT_OF, AGENT_METRICS, NATIVE
 from data_collector.collectors.vultr.performance import Days, Target
 from data_collector.collectors.vultr.resources import Sizes
 from data_collector.machine import Disk, Filesystem, Interface, Machine, Reading, rates
@@ -53,13 +53,17 @@ def test_every_row_targets_the_catalog() -> None:
     assert len({(row.canonical, row.source) for row in NATIVE}) == len(NATIVE)
 
 
-def test_every_metric_of_a_type_has_a_source_or_is_told_to_have_none() -> None:
-    for kind, missing in UNPUBLISHED.items():
+def test_every_metric_of_a_type_has_a_source_or_a_reason_to_have_none() -> None:
+    offered = {
+        ResourceType.COMPUTE_INSTANCE: {row.canonical for row in NATIVE},
+        ResourceType.DATABASE: {"availability", *performance.USAGE_METRICS},
+        ResourceType.LOAD_BALANCER: {"availability"},
+        ResourceType.KUBERNETES_CLUSTER: {"availability"},
+    }
+    for kind in set(ResourceType) - {ResourceType.HOST}:
         possible = {name for name, metric in METRICS.items() if kind in metric.entities}
-        offered = {"availability"}
-        if kind is ResourceType.DATABASE:
-            offered |= set(performance.USAGE_METRICS)
-        assert set(missing) == possible - offered
+        assert set(ABSENT_OF[kind]) == possible - offered.get(kind, set()), kind
+        assert all(ABSENT_OF[kind].values())
     assert {"cpu_utilization", "memory_utilization", "uptime"} <= set(AGENT_METRICS)
     assert "network_in_bytes_per_sec" not in AGENT_METRICS
 

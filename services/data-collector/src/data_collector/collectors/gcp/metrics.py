@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf
 
 from optiinfra.catalog import ResourceType
-from optiinfra.catalog.native import NativeMetric
+from optiinfra.catalog.native import NativeMetric, told_by_metric
 
 COMPUTE = "compute.googleapis.com/instance/"
 AGENT = "agent.googleapis.com/"
@@ -312,13 +312,57 @@ QUERIES: tuple[Query, ...] = tuple(query for item in PLAN for query in item.quer
 #: Every row of the table.
 NATIVE: tuple[NativeMetric, ...] = tuple(row for item in PLAN for row in item.rows)
 
-#: Catalog metrics that this provider cannot have, and why.
-ABSENT: Mapping[str, str] = {
-    "disk_read_latency": "Google publishes one latency for reads and writes: see response_time",
-    "disk_write_latency": "Google publishes one latency for reads and writes: see response_time",
-    "lb_active_connections": "HTTP(S) load balancers publish requests, not connections",
-    "lb_healthy_hosts": "the health of backends is an API of its own, not a metric",
+_LATENCIES = ("disk_read_latency", "disk_write_latency")
+_PACKETS = ("network_in_packets_per_sec", "network_out_packets_per_sec")
+_TRAFFIC = ("network_in_bytes_per_sec", "network_out_bytes_per_sec")
+_ONE_LATENCY = "Google publishes one latency for reads and writes, of a volume: see response_time"
+_INSIDE = "only the instance that uses it sees its filesystems"
+_NO_UPTIME = "Google does not say when it last started"
+_NO_ANSWER = "nothing here asks it for an answer"
+
+#: By type, the catalog's metrics that Google does not have, and why.
+ABSENT_OF: Mapping[ResourceType, Mapping[str, str]] = {
+    ResourceType.COMPUTE_INSTANCE: {
+        **dict.fromkeys(_LATENCIES, _ONE_LATENCY),
+        "storage_free_bytes": "the Ops Agent publishes bytes by filesystem, which are not added up",
+        "response_time": _NO_ANSWER,
+    },
+    ResourceType.STORAGE_VOLUME: {
+        **dict.fromkeys(_LATENCIES, _ONE_LATENCY),
+        "storage_free_bytes": _INSIDE,
+        "storage_utilization": _INSIDE,
+        "availability": "Cloud Monitoring has no metric of it; its status is in the inventory",
+        "uptime": "a disk does not start",
+    },
+    ResourceType.DATABASE: {
+        **dict.fromkeys(_LATENCIES, "Cloud SQL publishes none"),
+        **dict.fromkeys(_PACKETS, "Cloud SQL counts bytes only"),
+        **dict.fromkeys(
+            ("disk_read_bytes_per_sec", "disk_write_bytes_per_sec"),
+            "Cloud SQL counts operations of its disk, not bytes",
+        ),
+        "uptime": "Cloud SQL counts the seconds that it ran, not since when",
+        "response_time": _NO_ANSWER,
+    },
+    ResourceType.LOAD_BALANCER: {
+        **dict.fromkeys(_PACKETS, "HTTP(S) load balancers count bytes only"),
+        "lb_active_connections": "HTTP(S) load balancers publish requests, not connections",
+        "lb_healthy_hosts": "the health of backends is an API of its own, not a metric",
+        "availability": "Google gives a forwarding rule no state",
+        "uptime": _NO_UPTIME,
+    },
+    ResourceType.NETWORK: dict.fromkeys(
+        (*_TRAFFIC, *_PACKETS, "availability", "uptime", "response_time"),
+        "Cloud Monitoring has no such metric of a VPC network",
+    ),
+    ResourceType.KUBERNETES_CLUSTER: {
+        "availability": "Cloud Monitoring has no metric of it; its status is in the inventory",
+        "uptime": _NO_UPTIME,
+        "response_time": _NO_ANSWER,
+    },
 }
+#: The same by metric, for the documentation.
+ABSENT: Mapping[str, str] = told_by_metric(ABSENT_OF)
 
 
 def _alternatives() -> frozenset[tuple[str, ResourceType]]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from data_collector.machine import DISK_NOTE, INTERFACE_NOTE
 from data_collector.node_exporter import NATIVE as NODE_EXPORTER
-from optiinfra.catalog.native import NativeMetric
+from optiinfra.catalog import ResourceType
+from optiinfra.catalog.native import NativeMetric, told_by_metric
 
 #: Fields of psutil's disk_io_counters() and net_io_counters(), by the metric of their rate.
 DISK_COUNTERS = {
@@ -47,3 +50,21 @@ PSUTIL: tuple[NativeMetric, ...] = (
 
 #: Every row, local machines first.
 NATIVE: tuple[NativeMetric, ...] = (*PSUTIL, *NODE_EXPORTER)
+
+_LATENCIES = ("disk_read_latency", "disk_write_latency")
+_WHOLE = "of the machine; a part of it is not asked alone"
+
+#: By type, the catalog's metrics that a host does not have, and why. A disk and a filesystem are
+#: volumes, an interface is a network.
+ABSENT_OF: Mapping[ResourceType, Mapping[str, str]] = {
+    ResourceType.HOST: dict.fromkeys(
+        _LATENCIES, "counted as the time of all requests, and not collected"
+    ),
+    ResourceType.STORAGE_VOLUME: {
+        **dict.fromkeys(_LATENCIES, "counted as the time of all requests, and not collected"),
+        **dict.fromkeys(("availability", "uptime", "response_time"), _WHOLE),
+    },
+    ResourceType.NETWORK: dict.fromkeys(("availability", "uptime", "response_time"), _WHOLE),
+}
+#: The same by metric, for the documentation.
+ABSENT: Mapping[str, str] = told_by_metric(ABSENT_OF)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from data_collector.node_exporter import DISK_COUNTERS, INTERFACE_COUNTERS
 from data_collector.node_exporter import NATIVE as NODE_EXPORTER
-from optiinfra.catalog import METRICS, ResourceType
-from optiinfra.catalog.native import NativeMetric
+from optiinfra.catalog import ResourceType
+from optiinfra.catalog.native import NativeMetric, told_by_metric
 
 #: Fields of one day in /{instances,bare-metals}/{id}/bandwidth, by the metric that they become.
 BANDWIDTH = {
@@ -51,16 +52,58 @@ AGENT_METRICS: tuple[str, ...] = tuple(
     row.canonical for row in EXPORTER if row.canonical not in BANDWIDTH
 )
 
-_FROM_API: Mapping[ResourceType, frozenset[str]] = {
-    ResourceType.DATABASE: frozenset(row.canonical for row in API) - BANDWIDTH.keys(),
-    ResourceType.LOAD_BALANCER: frozenset({"availability"}),
-    ResourceType.KUBERNETES_CLUSTER: frozenset({"availability"}),
-}
+_LATENCIES = ("disk_read_latency", "disk_write_latency")
+_DISK = (*DISK_COUNTERS, *_LATENCIES)
+_STARTED = "Vultr does not say when it last started"
+_ASKED = "nothing here asks it for an answer"
 
-#: For a resource type without agent: the catalog's metrics that Vultr publishes nothing for.
-UNPUBLISHED: Mapping[ResourceType, tuple[str, ...]] = {
-    kind: tuple(
-        name for name, metric in METRICS.items() if kind in metric.entities and name not in offered
-    )
-    for kind, offered in _FROM_API.items()
+#: By type, the catalog's metrics that Vultr does not have, and why.
+ABSENT_OF: Mapping[ResourceType, Mapping[str, str]] = {
+    ResourceType.COMPUTE_INSTANCE: dict.fromkeys(
+        _LATENCIES, "counted by node_exporter, but as time of all requests, and not collected"
+    ),
+    ResourceType.STORAGE_VOLUME: {
+        **dict.fromkeys(_DISK, "the API has no metric of a block; its instance counts its disks"),
+        "storage_free_bytes": "only the instance that uses it sees its filesystems",
+        "storage_utilization": "only the instance that uses it sees its filesystems",
+        "availability": "the API has no metric of it; its status is in the inventory",
+        "uptime": "a volume does not start",
+        "response_time": _ASKED,
+    },
+    ResourceType.DATABASE: {
+        **dict.fromkeys(_DISK, "the API tells how full its disk is, not how busy"),
+        **dict.fromkeys(INTERFACE_COUNTERS, "the API counts no traffic of databases"),
+        "db_connections": "the API does not count them",
+        "uptime": _STARTED,
+        "response_time": _ASKED,
+    },
+    ResourceType.LOAD_BALANCER: {
+        **dict.fromkeys(INTERFACE_COUNTERS, "the API counts no traffic of load balancers"),
+        **dict.fromkeys(
+            (
+                "lb_requests_per_sec",
+                "lb_5xx_per_sec",
+                "lb_latency",
+                "lb_active_connections",
+                "lb_healthy_hosts",
+            ),
+            "the API has the state of a load balancer and no metric",
+        ),
+        "uptime": _STARTED,
+        "response_time": _ASKED,
+    },
+    ResourceType.NETWORK: dict.fromkeys(
+        (*INTERFACE_COUNTERS, "availability", "uptime", "response_time"),
+        "the API has no metric of a VPC",
+    ),
+    ResourceType.KUBERNETES_CLUSTER: {
+        **dict.fromkeys(
+            ("k8s_node_cpu_utilization", "k8s_node_memory_utilization"),
+            "the API has no metric of a cluster's nodes",
+        ),
+        "uptime": _STARTED,
+        "response_time": _ASKED,
+    },
 }
+#: The same by metric, for the documentation.
+ABSENT: Mapping[str, str] = told_by_metric(ABSENT_OF)

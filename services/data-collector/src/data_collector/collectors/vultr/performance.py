@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_collector.collectors.vultr import resources
-from data_collector.collectors.vultr.metrics import AGENT_METRICS, BANDWIDTH, UNPUBLISHED
+from data_collector.collectors.vultr.metrics import ABSENT_OF, AGENT_METRICS, BANDWIDTH
 from data_collector.collectors.vultr.resources import number
 from data_collector.machine import Rates, Reading, total
 from data_collector.node_exporter import DISK_COUNTERS, INTERFACE_COUNTERS
@@ -228,9 +228,9 @@ def without_agent(resource_id: str = "") -> Iterator[Gap]:
 
 
 def unpublished(kind: ResourceType) -> Iterator[Gap]:
-    """What no resource of this type has on Vultr."""
-    for metric in UNPUBLISHED.get(kind, ()):
-        yield Gap(GapReason.UNSUPPORTED, f"Vultr publishes it for no {kind}", metric_name=metric)
+    """What no resource of this type has on Vultr, and why."""
+    for metric, why in ABSENT_OF.get(kind, {}).items():
+        yield Gap(GapReason.UNSUPPORTED, why, metric_name=metric)
 
 
 def _day(key: object) -> date:
