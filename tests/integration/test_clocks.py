@@ -94,6 +94,9 @@ def test_a_clock_that_was_ahead_hides_nothing_from_who_comes_after(store, ahead)
     assert not missing, f"{len(missing)} points are lost, as {sorted(missing)[:3]}"
     assert {key: stored[key] for key in truth(began, real.now)} == truth(began, real.now)
 
+    ((billed,),) = store.query("SELECT sum(arraySum(mapValues(api_calls))) FROM collection_usage")
+    assert billed == provider._asked, "what was taken back is billed once all the same"
+
     listed = {
         one.resource_id
         for scope in provider.scopes(ACCOUNT, Kind.RESOURCES)

@@ -202,13 +202,17 @@ class RunLedger:
         """Take back what a clock that was ahead claimed to have collected after `now`.
 
         A claim from the future says nothing of what lies between now and then, and once
-        that is past nobody could tell it from an honest one.
+        that is past nobody could tell it from an honest one. Its calls stay in the month's
+        bill, where they are counted already; counted again they would stand there twice.
         """
         self._store.command(
             f"INSERT INTO collection_outcomes ({', '.join(_OUTCOME_COLUMNS)}) "
             "SELECT * REPLACE ('failed' AS status, toDateTime(0, 'UTC') AS collected_until, "
             "'ClockAhead' AS error_class, 'recorded by a clock that was ahead' AS error, "
-            "finished_at + toIntervalMillisecond(1) AS finished_at) "
+            "finished_at + toIntervalMillisecond(1) AS finished_at, 0 AS rows, "
+            "mapFilter((k, v) -> false, dropped) AS dropped, "
+            "mapFilter((k, v) -> false, api_calls) AS api_calls, "
+            "0 AS throttles, 0 AS price_usd) "
             f"FROM (SELECT {', '.join(_OUTCOME_COLUMNS)} FROM collection_outcomes FINAL "
             f"WHERE {_OF_SCOPE} AND collected_until > {{now:DateTime('UTC')}})",
             {**_scope_params(run, scope), "now": now.replace(microsecond=0)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,12 @@ def agent_finds(
     return finds
 
 
+@cache
+def _metadata(statistic: str, period: int) -> Mapping[str, object]:
+    """One object for all series that are made alike: the writer writes it out once."""
+    return {"statistic": statistic.lower(), "period_seconds": period}
+
+
 def _series(measure: Measure, output: Output, times: Times, values: Values) -> Series:
     target = measure.target
     return Series(
@@ -182,6 +189,6 @@ def _series(measure: Measure, output: Output, times: Times, values: Values) -> S
         resource_type=target.type,
         timestamps=times,
         values=values,
-        metadata={"statistic": measure.recipe.statistic.lower(), "period_seconds": measure.period},
+        metadata=_metadata(measure.recipe.statistic, measure.period),
         settling=measure.settling,
     )

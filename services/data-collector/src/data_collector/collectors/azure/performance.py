@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,12 @@ def _resource_id(
     return targets[position].resource_id if position < len(targets) else ""
 
 
+@cache
+def _metadata(aggregation: Aggregation) -> Mapping[str, object]:
+    """One object for all series that are made alike: the writer writes it out once."""
+    return {"statistic": aggregation.value}
+
+
 def _metric(
     answer: Mapping[str, Mapping[str, Any]],
     metric: AzureMetric,
@@ -159,7 +166,7 @@ def _metric(
         resource_type=_NAMESPACES[target.namespace].resource_type,
         timestamps=times,
         values=_converted(values, metric, target, query.granularity, options),
-        metadata={"statistic": metric.aggregation.value},
+        metadata=_metadata(metric.aggregation),
         settling=options.settling_minutes.of(_NAMESPACES[target.namespace].settles_as),
     )
 
