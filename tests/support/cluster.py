@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import redis
+import yaml
 from celery.beat import PersistentScheduler
 from support.collector import points_of
 from support.plugins import install_provider
 from support.processes import environment, free_port
-from support.servers import Server, clickhouse_server, redis_server
+from support.servers import NamedServer, Server, clickhouse_server, redis_server
 
 from data_collector.celery_app import app
 from optiinfra.accounts import Account
@@ -160,11 +161,21 @@ class Cluster:
             "performance": ("performance_agent", "performance"),
             "resources": ("resource_agent", "resources"),
         }[kind]
-        customer, provider = ("local", "host") if account == "this-host" else ("acme", "gated")
+        customer, provider = self._owner(account)
         return httpx.post(
             f"{self.url(service)}/api/v2/{path}/trigger-collection",
             json={"customer_id": customer, "provider": provider, "account_id": account},
             timeout=30,
+        )
+
+    def _owner(self, account: str) -> tuple[str, str]:
+        """The customer and the provider of an account."""
+        book = yaml.safe_load((self.folder / "accounts.yaml").read_text())
+        return next(
+            (customer, one["provider"])
+            for customer, owned in book["customers"].items()
+            for one in owned["accounts"]
+            if one["id"] == account
         )
 
     def started(self, account: str, kind: str = "performance") -> str:
@@ -246,7 +257,12 @@ def running_cluster(
         for name, source in {"gated": GATED, **providers}.items():
             install_provider(site / name, monkeypatch, name, source)
         broker = stack.enter_context(redis_server(folder / "redis"))
-        store = stack.enter_context(clickhouse_server(folder / "store"))
+        named = os.environ.get("OPTIINFRA_TEST_STORE", "")
+        store = stack.enter_context(
+            NamedServer(named)
+            if named.startswith("clickhouse")
+            else clickhouse_server(folder / "store")
+        )
         made = Cluster(folder, [site / name for name in ("gated", *providers)], broker, store)
         stack.enter_context(made.services())
         yield made

@@ -440,7 +440,7 @@ class World:
         balance: Counter[str] = Counter()
         for resource_id, change in self._query(
             "SELECT resource_id, change FROM resource_changes FINAL",
-            " AND change IN ('created', 'deleted') ORDER BY timestamp",
+            " AND change IN ('created', 'deleted') ORDER BY timestamp, since",
         ):
             balance[resource_id] += 1 if change == "created" else -1
             assert balance[resource_id] in (0, 1), f"{resource_id}: {change} twice"

@@ -62,6 +62,22 @@ class Server:
         self._process = None
 
 
+class NamedServer(Server):
+    """A server that somebody else runs; a test that would stop it is skipped."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__([], url, ready="")
+
+    def start(self) -> None:
+        """It runs already."""
+
+    def stop(self) -> None:
+        pytest.skip("the store that OPTIINFRA_TEST_STORE names is not the tests' to stop")
+
+    def __exit__(self, *_: object) -> None:
+        """It goes on."""
+
+
 def redis_server(folder: Path, *, certificate: Path | None = None) -> Server:
     """A Redis that writes nothing to disk; the test is skipped where there is none.
 

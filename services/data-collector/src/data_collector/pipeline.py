@@ -7,6 +7,7 @@ collects the window again, and nothing is lost or doubled.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -157,14 +158,16 @@ class Pipeline:
             f"{account.customer_id}/{scope.name}/{run.kind}",
             lambda counted: provider.collect_performance(counted, scope, window),
         )
-        report = self._writer.write_performance_metrics(
-            account,
-            series,
-            timing=provider.timing,
-            as_of=attempt.started_at,
-            # Later than any reading before it, also one that a clock took that was ahead.
-            version=max(attempt.started_at, standing.recorded_until or attempt.started_at),
-        )
+        report = WriteReport()
+        with attempt.boundary():
+            report = self._writer.write_performance_metrics(
+                account,
+                series,
+                timing=provider.timing,
+                as_of=attempt.started_at,
+                # Later than any reading before it, also one that a clock took that was ahead.
+                version=max(attempt.started_at, standing.recorded_until or attempt.started_at),
+            )
         watermark = standing.collected_until
         passes = self._passes(attempt.status, window)
         if passes and _moves_watermark(run, provider, window, watermark):
@@ -197,15 +200,16 @@ class Pipeline:
         report = WriteReport()
         if attempt.complete:
             # Only a complete listing says anything: what it lacks is gone, on its evidence.
-            report = self._inventory.write_resource_metrics(
-                account=account,
-                scope=scope,
-                run_id=run.run_id,
-                seen_at=moment.start,
-                resources=listed,
-                unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
-            )
-            standing = replace(standing, collected_until=moment.start)
+            with attempt.boundary():
+                report = self._inventory.write_resource_metrics(
+                    account=account,
+                    scope=scope,
+                    run_id=run.run_id,
+                    seen_at=moment.start,
+                    resources=listed,
+                    unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
+                )
+                standing = replace(standing, collected_until=moment.start)
         return self._record(run, provider, scope, attempt, report, moment, standing)
 
     def _listed(
@@ -304,8 +308,21 @@ class _Attempt:
             self.error = error
         except Exception as error:
             # The boundary around a provider: its fault must not stop the other scopes.
-            log.exception("provider_fault", account=self._account.account_id)
-            self.error = error
+            self._fault(error)
+
+    @contextmanager
+    def boundary(self) -> Iterator[None]:
+        """Around what works with the items: garbage in them must not stop other scopes."""
+        try:
+            yield
+        except OptiInfraError:
+            raise
+        except Exception as error:
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        log.exception("provider_fault", account=self._account.account_id)
+        self.error = error
 
     @property
     def complete(self) -> bool:
