@@ -342,6 +342,8 @@ class Faults:
     deny_skus: bool = False
     truncate: bool = False
     lose_page: bool = False
+    #: Called after each page of the inventory.
+    between_pages: Callable[[], None] = lambda: None
     #: A page without rows or a token, though more rows are counted.
     empty_page: bool = False
     broken: bool = False
@@ -565,6 +567,7 @@ class AzureFake:
         }
         if more and not self.faults.truncate and not self.faults.lose_page:
             answer["$skipToken"] = f"page-{first + size - self.faults.repeat_rows}"
+        self.faults.between_pages()
         return _ok(answer, {"x-ms-user-quota-remaining": "14"})
 
     def _recased(self, row: Body) -> Body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import cycle, islice
 from typing import Any
 from unittest import mock
 
@@ -40,21 +41,30 @@ _FAULTS: Mapping[Fault | None, Faults] = {
     Fault.THROTTLE: Faults(throttle=1.0),
     Fault.DROP: Faults(drop=1.0),
     Fault.HALF: Faults(cut=1.0),
-    Fault.EMPTY: Faults(empty_page=True),
     Fault.DENIED: Faults(deny_graph=True, deny_skus=True),
     Fault.EXPIRED: Faults(expired_token=True),
     Fault.BROKEN: Faults(broken=True),
 }
+#: Successes that lack what belongs in them, each in its turn.
+_EMPTY = (
+    Faults(empty_page=True),
+    Faults(truncate=True),
+    Faults(lose_page=True),
+    Faults(hide_subscription=True),
+    Faults(html=True),
+)
 
 
 class ListedCloud:
-    """A subscription. Satisfies `support.fault_schedules.Cloud`."""
+    """A subscription. Satisfies `support.fault_schedules.Cloud`; `number` chooses with which of
+    the empty successes it begins."""
 
-    def __init__(self, fake: AzureFake) -> None:
+    def __init__(self, fake: AzureFake, number: int = 0) -> None:
         self.weather = Weather()
         self._fake = fake
         self._statuses: dict[str, int] = {}
         self._made = 0
+        self._empty = islice(cycle(_EMPTY), number % len(_EMPTY), None)
         fake.bodies.clear()
 
     def create(self, pick: int) -> None:
@@ -95,7 +105,7 @@ class ListedCloud:
         fault = self.weather.fault()
         if fault is Fault.TIMEOUT:
             raise requests.ReadTimeout(request=request)
-        self._fake.faults = _FAULTS[fault]
+        self._fake.faults = next(self._empty) if fault is Fault.EMPTY else _FAULTS[fault]
         answer = self._fake.answer(request.method, request.path_url, request.body or b"")
         if not answer.status:
             raise requests.ConnectionError(request=request)

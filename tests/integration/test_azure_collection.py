@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from datetime import timedelta
 
 import numpy as np
 import pytest
 import stamina
-from fakes.azure import NETWORK, SQL, SUBSCRIPTION, VM, AzureFake, Faults, fleet, resource
-from hypothesis import HealthCheck, given, settings
+from fakes.azure import SQL, SUBSCRIPTION, VM, AzureFake, Faults, fleet
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.collector import Clock, Points, TestCollector
 
@@ -155,58 +154,6 @@ def test_the_inventory_is_what_the_fake_holds(store: Store) -> None:
         azure.collect(Kind.PERFORMANCE)
         measured = {resource_id for _, resource_id, _ in azure.stored_points()}
         assert measured <= fake.inventory().keys()
-
-
-events = st.lists(
-    st.tuples(
-        st.sampled_from(["add", "remove", "nothing"]),
-        st.sampled_from(
-            ["none", "outage", "throttle", "cut", "lose_page", "truncate", "hide", "deny", "html"]
-        ),
-    ),
-    min_size=1,
-    max_size=6,
-)
-
-
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(events=events, seed=st.integers(0, 10_000))
-def test_nothing_is_deleted_that_is_there(
-    store: Store, events: list[tuple[str, str]], seed: int
-) -> None:
-    for table in ("resources_latest", "resource_changes", "resource_metrics"):
-        store.command(f"TRUNCATE TABLE {table}")
-    clock, chance = Clock(), random.Random(seed)
-    with AzureFake(fleet(12), clock=clock, page_rows=5, seed=seed) as fake:
-        azure = collector(store, fake, clock)
-        azure.collect(Kind.RESOURCES)
-        for number, (event, fault) in enumerate(events):
-            if event == "add":
-                fake.add(resource(chance.choice([VM, NETWORK]), 100 + number, "eastus"))
-            elif event == "remove":
-                fake.remove(chance.choice(sorted(fake.bodies)))
-            fake.faults = Faults(
-                outage=fault == "outage",
-                throttle=0.7 if fault == "throttle" else 0.0,
-                cut=0.7 if fault == "cut" else 0.0,
-                lose_page=fault == "lose_page",
-                truncate=fault == "truncate",
-                hide_subscription=fault == "hide",
-                deny_graph=fault == "deny",
-                html=fault == "html",
-            )
-            clock.forward(15 * MINUTE)
-            [outcome] = azure.collect(Kind.RESOURCES)
-            rows = store.query(
-                "SELECT resource_id, deleted_at = toDateTime(0, 'UTC') FROM resources_latest FINAL"
-            )
-            there = {resource_id for resource_id, alive in rows if alive}
-            gone = {resource_id for resource_id, alive in rows if not alive}
-            assert not gone & fake.inventory().keys()
-            if outcome.status is ScopeStatus.OK:
-                assert there == fake.inventory().keys()
 
 
 @settings(max_examples=200, deadline=None)

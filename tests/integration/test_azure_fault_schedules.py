@@ -45,7 +45,7 @@ def follow(
         credentials={"anonymous": True},
         endpoints={"management": fake.url, "metrics": fake.url},
     )
-    cloud = ListedCloud(fake)
+    cloud = ListedCloud(fake, number)
     books = StoreBooks(store, account.customer_id) if store else None
     with reached(cloud):
         return survive(number, cloud, provider, account, books=books)

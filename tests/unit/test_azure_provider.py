@@ -335,6 +335,22 @@ def test_a_row_that_stands_on_two_pages_is_listed_once() -> None:
         assert sorted(found) == sorted(fake.inventory())
 
 
+def test_a_resource_that_goes_between_two_pages_takes_no_other_with_it() -> None:
+    with AzureFake(fleet(12), page_rows=5) as fake:
+        went: list[str] = []
+
+        def one_goes() -> None:
+            if not went:
+                went.append(min(fake.bodies))
+                fake.remove(went[0])
+
+        fake.faults = Faults(between_pages=one_goes)
+        with pytest.raises(TransientError, match="while they were listed"):
+            listing(AzureProvider(), account(fake.url))
+        assert went
+        assert len(listing(AzureProvider(), account(fake.url))) == 11
+
+
 def test_recorded_curves_are_replayed() -> None:
     curves = [np.array([5.0, 5.0, 7.0, 9.0, 9.0] * 20), np.array([1.0, 1.0])]
     faults = Faults(late=0)

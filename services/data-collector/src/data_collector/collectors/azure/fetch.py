@@ -52,14 +52,21 @@ def list_rows(session: Session, account: Account) -> Iterator[Row]:
     """Every row of the one query, page by page.
 
     Ending without an error proves that every page arrived and that the subscription could be
-    read: DeniedError where it could not, TransientError where the pages do not add up.
+    read: DeniedError where it could not, TransientError where the pages do not add up or something
+    came or went between them.
     """
     where = session.where
     readable = False
     token: str | None = None
+    total: int | None = None
     seen: set[str] = set()
     while True:
         page = _retried(partial(_graph_page, session, account, token))
+        if total not in (None, page.total):
+            # A row that went moves those after it up, and one may pass from a page that is yet
+            # to come to one that was read before.
+            raise TransientError(f"{where}: resources came or went while they were listed")
+        total = page.total
         for row in page.rows:
             row_id = str(row["id"]).lower()
             if row_id in seen:
