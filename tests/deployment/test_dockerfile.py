@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.metadata import requires
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -16,6 +17,7 @@ import data_collector.main
 import optiinfra_standalone.server
 import performance_agent.main
 import resource_agent.main
+from optiinfra_standalone import page
 
 ARGUMENTS, STAGES = read_dockerfile(REPOSITORY / "deploy" / "Dockerfile")
 PORTS = {
@@ -107,6 +109,14 @@ def test_what_is_copied_is_in_the_repository_and_in_the_context(stage: Stage):
 @pytest.mark.parametrize("target", set(TARGETS) - {"dashboard"})
 def test_an_image_holds_its_service(target):
     assert any(one.startswith(f"optiinfra-{target}") for one in installed(target))
+
+
+def test_standalone_finds_the_page_in_its_image():
+    module = Path(page.__file__).resolve()
+    levels = next(n for n, parent in enumerate(module.parents) if page.PAGE.is_relative_to(parent))
+    installed_as = Path("/app/lib/python3.11/site-packages") / module.parent.name / module.name
+    looked_for = installed_as.parents[levels] / page.PAGE.relative_to(module.parents[levels])
+    assert f"--from=build-dashboard /src/dist {looked_for}" in STAGES["standalone"].all("COPY")
 
 
 @pytest.mark.parametrize("target", ["performance-agent", "resource-agent"])
