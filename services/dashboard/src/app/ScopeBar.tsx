@@ -16,6 +16,8 @@ export function ScopeBar() {
   const providers = customers.find((one) => one.customer_id === customer)?.providers ?? [];
   // The fleet is every customer.
   const ofOneCustomer = pathname !== "/";
+  // The inventory is of a moment, which its own filters name.
+  const overTime = pathname !== "/resources";
 
   return (
     <div className="flex min-w-0 flex-wrap items-center gap-2">
@@ -51,12 +53,14 @@ export function ScopeBar() {
           }}
         />
       )}
-      <RangePicker
-        range={range}
-        onChange={(chosen) => {
-          setSearch(rangeSearch(chosen));
-        }}
-      />
+      {overTime && (
+        <RangePicker
+          range={range}
+          onChange={(chosen) => {
+            setSearch(rangeSearch(chosen));
+          }}
+        />
+      )}
     </div>
   );
 }

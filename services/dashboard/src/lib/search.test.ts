@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { oneOf, parseSearch, several, single, stringifySearch } from "./search";
+import { oneOf, parseSearch, several, single, stringifySearch, toggled } from "./search";
 
 test("parameters come back as they were written, repeated ones as lists", () => {
   const search = { customer: "acme", resource: ["arn:aws:x/1", "ünï&=?#"], tag: "env:prod" };
@@ -20,4 +20,11 @@ test("what the page does not know is dropped", () => {
   expect(several(undefined)).toBeUndefined();
   expect(oneOf("7d", ["24h", "7d"])).toBe("7d");
   expect(oneOf("8d", ["24h", "7d"])).toBeUndefined();
+});
+
+test("a second pick takes the first one back", () => {
+  expect(toggled(undefined, "a")).toEqual(["a"]);
+  expect(toggled(["a"], "b")).toEqual(["a", "b"]);
+  expect(toggled(["a", "b"], "a")).toEqual(["b"]);
+  expect(toggled(["a"], "a")).toBeUndefined();
 });

@@ -43,3 +43,10 @@ export function several(value: unknown): string[] | undefined {
 export function oneOf<T extends string>(value: unknown, choices: readonly T[]): T | undefined {
   return choices.find((choice) => choice === single(value));
 }
+
+/** The list with a value that it lacked, or without one that it had; undefined for none. */
+export function toggled(values: string[] | undefined, value: string): string[] | undefined {
+  const others = values?.filter((one) => one !== value) ?? [];
+  const next = others.length === (values?.length ?? 0) ? [...others, value] : others;
+  return next.length ? next : undefined;
+}

@@ -33,5 +33,6 @@ test("a small price is not nothing", () => {
 test("names become words", () => {
   expect(words("cpu_utilization")).toBe("CPU utilization");
   expect(words("lb_5xx_per_sec")).toBe("Load balancer 5xx per second");
+  expect(words("vcpus")).toBe("vCPUs");
   expect(words("not_yet_published")).toBe("Not yet published");
 });

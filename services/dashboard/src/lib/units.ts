@@ -69,7 +69,7 @@ export function words(name: string): string {
     .split("_")
     .map((word) => ACRONYMS[word] ?? word)
     .join(" ");
-  return text.charAt(0).toUpperCase() + text.slice(1);
+  return text.startsWith("vCPU") ? text : text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 const ACRONYMS: Record<string, string> = {

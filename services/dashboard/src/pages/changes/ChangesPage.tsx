@@ -12,7 +12,7 @@ import { Empty, Loading, ProblemPanel } from "@/kit/states";
 import { FilterChip } from "@/kit/Tag";
 import { useNow } from "@/kit/Time";
 import { byDay, dayName } from "@/lib/days";
-import { stringifySearch } from "@/lib/search";
+import { stringifySearch, toggled } from "@/lib/search";
 import { words } from "@/lib/units";
 import { ChangeEntry } from "./ChangeEntry";
 import { changeParameters, changesQuery } from "./queries";
@@ -36,13 +36,13 @@ export function ChangesPage() {
   return (
     <>
       <PageHeader title="Changes" hint="As complete listings of the inventory show them">
-        <ChangeFilters search={search} />
+        <TypeFilter search={search} />
         <CsvButton
           url={`/api/v2/resources/${encodeURIComponent(customer)}/${encodeURIComponent(provider)}/changes${stringifySearch(changeParameters(search, range))}`}
           name={`${customer}-changes`}
         />
       </PageHeader>
-      {search.resource_id && <OfOneResource id={search.resource_id} />}
+      <KindFilter search={search} />
       {feed.error ? (
         <ProblemPanel error={feed.error} retry={() => void feed.refetch()} />
       ) : feed.isPending ? (
@@ -81,47 +81,51 @@ export function keyOf({ timestamp, provider, resource_id, change, since }: Resou
 
 const ANY = "";
 
-function ChangeFilters({ search }: { search: ChangesSearch }) {
+function TypeFilter({ search }: { search: ChangesSearch }) {
   const setSearch = useSetSearch();
   return (
-    <>
-      <Select
-        label="What happened"
-        value={search.change?.[0] ?? ANY}
-        options={[
-          { value: ANY, label: "Every change" },
-          ...CHANGES.map((change) => ({ value: change, label: words(change) })),
-        ]}
-        onChange={(change) => {
-          setSearch({ change: change === ANY ? undefined : [change] });
-        }}
-      />
-      <Select
-        label="Type of resource"
-        value={search.resource_type?.[0] ?? ANY}
-        options={[
-          { value: ANY, label: "Every type" },
-          ...RESOURCE_TYPES.map((type) => ({ value: type, label: words(type) })),
-        ]}
-        onChange={(type) => {
-          setSearch({ resource_type: type === ANY ? undefined : [type] });
-        }}
-      />
-    </>
+    <Select
+      label="Type of resource"
+      value={search.resource_type?.[0] ?? ANY}
+      options={[
+        { value: ANY, label: "Every type" },
+        ...RESOURCE_TYPES.map((type) => ({ value: type, label: words(type) })),
+      ]}
+      onChange={(type) => {
+        setSearch({ resource_type: type === ANY ? undefined : [type] });
+      }}
+    />
   );
 }
 
-function OfOneResource({ id }: { id: string }) {
+/** Which changes are shown: all, or those that are pressed; and of which resource. */
+function KindFilter({ search }: { search: ChangesSearch }) {
   const setSearch = useSetSearch();
+  const { resource_id: id } = search;
   return (
-    <p className="mb-3">
-      <FilterChip
-        text={`of ${id}`}
-        onRemove={() => {
-          setSearch({ resource_id: undefined });
-        }}
-      />
-    </p>
+    <div role="group" aria-label="What happened" className="mb-4 flex flex-wrap items-center gap-2">
+      {CHANGES.map((change) => (
+        <button
+          key={change}
+          type="button"
+          aria-pressed={search.change?.includes(change) ?? false}
+          onClick={() => {
+            setSearch({ change: toggled(search.change, change) });
+          }}
+          className="rounded-full border border-line-strong bg-surface px-3 py-1 text-xs hover:bg-sunken aria-pressed:border-accent aria-pressed:bg-accent-soft aria-pressed:font-medium aria-pressed:text-accent"
+        >
+          {words(change)}
+        </button>
+      ))}
+      {id && (
+        <FilterChip
+          text={`of ${id}`}
+          onRemove={() => {
+            setSearch({ resource_id: undefined });
+          }}
+        />
+      )}
+    </div>
   );
 }
 

@@ -5,9 +5,10 @@ import { useSetSearch } from "@/app/scope";
 import { Button } from "@/kit/Button";
 import { Facet } from "@/kit/Facet";
 import { rfc3339 } from "@/lib/range";
+import { toggled } from "@/lib/search";
 import { words } from "@/lib/units";
 import { countsQuery, type Owner } from "./queries";
-import { type ResourcesSearch, toggled } from "./search";
+import type { ResourcesSearch } from "./search";
 
 const FACETS = [
   { field: "resource_type", title: "Type", counts: "by_type", name: words },
@@ -34,7 +35,7 @@ export function Filters({
   const [open, setOpen] = useState(false);
   const panel = useId();
   return (
-    <div className="lg:w-56 lg:shrink-0">
+    <div className="lg:sticky lg:top-[70px] lg:w-60 lg:shrink-0">
       <Button
         className="w-full lg:hidden"
         aria-expanded={open}
@@ -48,7 +49,7 @@ export function Filters({
       </Button>
       <div
         id={panel}
-        className={`flex-col gap-5 rounded-xl border border-line bg-surface p-4 max-lg:mt-2 lg:flex ${open ? "flex" : "hidden"}`}
+        className={`flex-col gap-5 rounded-xl border border-line bg-surface p-4 max-lg:mt-2 lg:flex lg:max-h-[calc(100dvh-86px)] lg:overflow-y-auto ${open ? "flex" : "hidden"}`}
       >
         {FACETS.map((facet) => (
           <OneFacet key={facet.field} owner={owner} search={search} facet={facet} />

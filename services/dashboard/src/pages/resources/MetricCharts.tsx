@@ -132,7 +132,7 @@ function SmallChart({
       <figcaption className="flex items-center gap-1">
         <Link
           to="/performance"
-          search={{ metric, resource: [resourceId] }}
+          search={{ metric, type: rows[0]?.metric_type, resource: [resourceId] }}
           className="truncate font-medium hover:text-accent hover:underline"
         >
           {title}

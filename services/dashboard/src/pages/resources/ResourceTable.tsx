@@ -12,14 +12,14 @@ const ROW_PX = 60;
 const OVERSCAN = 12;
 /** The next page is asked for when so many rows are left below what is in sight. */
 const AHEAD = 250;
-const TAGS = 2;
+const TAGS = 3;
 
 const COLUMNS = [
-  { heading: "Name", width: "w-[32%] max-md:w-auto" },
-  { heading: "Type", width: "w-[16%]", wide: true },
-  { heading: "Status", width: "w-[15%] max-md:w-32" },
-  { heading: "Place", width: "w-[15%]", wide: true },
-  { heading: "Tags", width: "w-[22%]", wide: true },
+  { heading: "Name", width: "w-[28%] max-md:w-auto" },
+  { heading: "Type", width: "w-[20%]", wide: true },
+  { heading: "Status", width: "w-[17%] max-md:w-36" },
+  { heading: "Place", width: "w-[16%]", wide: true },
+  { heading: "Tags", width: "w-[19%]", wide: true },
 ];
 
 /**
@@ -67,13 +67,18 @@ export function ResourceTable({
       onKeyDown={goToNeighbour}
       className="w-full table-fixed border-collapse text-left"
     >
-      <thead className="text-xs text-muted max-md:sr-only">
+      <colgroup>
+        {COLUMNS.map(({ heading, width, wide }) => (
+          <col key={heading} className={`${width} ${wide ? "max-md:hidden" : ""}`} />
+        ))}
+      </colgroup>
+      <thead className="z-10 bg-surface text-xs text-muted max-md:sr-only lg:sticky lg:top-[53px]">
         <tr aria-rowindex={1}>
-          {COLUMNS.map(({ heading, width, wide }) => (
+          {COLUMNS.map(({ heading, wide }) => (
             <th
               key={heading}
               scope="col"
-              className={`${width} ${wide ? "max-md:hidden" : ""} border-b border-line px-3 py-2 font-medium first:pl-4`}
+              className={`${wide ? "max-md:hidden" : ""} border-b border-line px-3 py-2 font-medium first:rounded-tl-xl first:pl-4 last:rounded-tr-xl`}
             >
               {heading}
             </th>
@@ -96,7 +101,7 @@ export function ResourceTable({
 function Space({ rows }: { rows: number }) {
   return (
     <tr aria-hidden>
-      <td colSpan={COLUMNS.length} style={{ height: rows * ROW_PX, padding: 0 }} />
+      <td className="p-0" style={{ height: rows * ROW_PX }} />
     </tr>
   );
 }
@@ -163,7 +168,7 @@ const Row = memo(function Row({
         </Second>
       </td>
       <td className="px-3 py-1 max-md:hidden">
-        <div className="flex max-h-6 flex-wrap gap-1 overflow-hidden" title={tags.join("\n")}>
+        <div className="flex max-h-12 flex-wrap gap-1 overflow-hidden" title={tags.join("\n")}>
           {tags.slice(0, TAGS).map((tag) => (
             <Tag key={tag}>{tag}</Tag>
           ))}

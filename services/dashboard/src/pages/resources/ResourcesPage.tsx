@@ -11,13 +11,13 @@ import { Empty, Loading, ProblemPanel } from "@/kit/states";
 import { FilterChip } from "@/kit/Tag";
 import { useTyped } from "@/kit/useTyped";
 import { tagsOf } from "@/lib/metadata";
-import { stringifySearch } from "@/lib/search";
+import { stringifySearch, toggled } from "@/lib/search";
 import { localTime } from "@/lib/time";
 import { count, words } from "@/lib/units";
 import { Filters } from "./Filters";
 import { countsQuery, resourcesQuery, selection } from "./queries";
 import { ResourceTable } from "./ResourceTable";
-import { NO_FILTERS, type ResourcesSearch, resourcesSearch, toggled } from "./search";
+import { NO_FILTERS, type ResourcesSearch, resourcesSearch } from "./search";
 
 const SUGGESTED_TAGS = 200;
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { resourcesSearch, toggled } from "./search";
+import { resourcesSearch } from "./search";
 
 test("what is gone is not asked for beside a moment", () => {
   expect(resourcesSearch({ include_deleted: "true" }).include_deleted).toBe("true");
@@ -12,11 +12,4 @@ test("one value and several are lists alike", () => {
     status: ["running"],
     tag: ["a:b", "c:d"],
   });
-});
-
-test("a second pick takes the first one back", () => {
-  expect(toggled(undefined, "a")).toEqual(["a"]);
-  expect(toggled(["a"], "b")).toEqual(["a", "b"]);
-  expect(toggled(["a", "b"], "a")).toEqual(["b"]);
-  expect(toggled(["a"], "a")).toBeUndefined();
 });

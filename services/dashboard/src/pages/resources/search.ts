@@ -42,10 +42,3 @@ export function resourcesSearch(search: Record<string, unknown>): ResourcesSearc
 export function resourceSearch(search: Record<string, unknown>): Pick<ResourcesSearch, "as_of"> {
   return { as_of: single(search.as_of) };
 }
-
-/** The list with or without one of its values. */
-export function toggled(values: string[] | undefined, value: string): string[] | undefined {
-  const others = values?.filter((one) => one !== value) ?? [];
-  const next = others.length === (values?.length ?? 0) ? [...others, value] : others;
-  return next.length ? next : undefined;
-}
