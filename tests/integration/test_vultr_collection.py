@@ -20,6 +20,8 @@ from data_collector.collectors.vultr import VultrProvider
 from data_collector.collectors.vultr.exporter import Exporters
 from optiinfra.accounts import Account
 from optiinfra.domain import Kind, ScopeStatus
+from optiinfra.errors import StoreUnavailableError
+from optiinfra.notes import MemoryNotes, Notes
 from optiinfra_database import Store
 
 HOUR = timedelta(hours=1)
@@ -38,7 +40,9 @@ def midnight(days_ago: int) -> datetime:
     return today - days_ago * DAY
 
 
-def collector(store: Store, fake: FakeVultr, clock: Clock, **options: object) -> TestCollector:
+def collector(
+    store: Store, fake: FakeVultr, clock: Clock, notes: Notes | None = None, **options: object
+) -> TestCollector:
     provider = VultrProvider(
         clock=clock,
         exporters=Exporters(
@@ -55,7 +59,7 @@ def collector(store: Store, fake: FakeVultr, clock: Clock, **options: object) ->
         credentials={"api_key": "env:VULTR_API_KEY"},
         endpoints={"default": fake.url},
     )
-    return TestCollector(store, provider, account, clock)
+    return TestCollector(store, provider, account, clock, notes)
 
 
 def statuses(of: TestCollector, kind: Kind) -> dict[str, ScopeStatus]:
@@ -128,6 +132,46 @@ def test_a_restart_asks_as_far_back_as_the_outage_before_it_lasted(store: Store)
 
 def of_bandwidth(points: Points) -> Points:
     return {key: value for key, value in points.items() if key[0].startswith("network_")}
+
+
+def questions(fake: FakeVultr) -> int:
+    return sum(count for path, count in fake.requests.items() if path.endswith("/bandwidth"))
+
+
+def test_two_processes_ask_for_a_day_of_bandwidth_once(store: Store) -> None:
+    clock = Clock(midnight(5) + 5 * HOUR)
+    notes = MemoryNotes()
+    with FakeVultr(clock=clock) as fake:
+        processes = [collector(store, fake, clock, notes) for _ in range(2)]
+        for day in range(1, 4):
+            for one in (*processes, *reversed(processes)):
+                one.collect(Kind.PERFORMANCE)
+                clock.forward(timedelta(minutes=15))
+            assert questions(fake) == 4 * day  # three instances and a bare metal
+            clock.forward(DAY - HOUR)
+        first = (midnight(5) - 30 * DAY).date()
+        expected = fake.truth_of_bandwidth(first + 3 * DAY, (midnight(5) + DAY).date())
+    stored = of_bandwidth(processes[0].stored_points())
+    assert all(stored[key] == pytest.approx(value) for key, value in expected.items())
+
+
+def test_what_did_not_reach_the_store_is_asked_for_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailableError("the store is away")
+
+    clock = Clock(midnight(5) + 5 * HOUR)
+    with FakeVultr(clock=clock) as fake:
+        of = collector(store, fake, clock)
+        with monkeypatch.context() as broken:
+            broken.setattr(store, "insert_arrow", away)
+            with pytest.raises(StoreUnavailableError):
+                of.collect(Kind.PERFORMANCE)
+        clock.forward(timedelta(minutes=15))
+        of.collect(Kind.PERFORMANCE)
+    days = {time for _, _, time in of_bandwidth(of.stored_points())}
+    assert len(days) == 30
 
 
 def test_a_running_day_is_never_written(store: Store) -> None:

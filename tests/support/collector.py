@@ -14,6 +14,7 @@ from data_collector.storage.inventory_writer import InventoryWriter
 from data_collector.storage.run_ledger import Outcome, RunLedger, new_run
 from optiinfra.accounts import Account
 from optiinfra.domain import Kind, Series, Window
+from optiinfra.notes import Notes
 from optiinfra.provider import Provider
 from optiinfra_database import Store
 
@@ -41,7 +42,14 @@ class TestCollector:
 
     __test__ = False
 
-    def __init__(self, store: Store, provider: Provider, account: Account, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        provider: Provider,
+        account: Account,
+        clock: Clock,
+        notes: Notes | None = None,
+    ) -> None:
         self.store = store
         self.ledger = RunLedger(store)
         self.provider = provider
@@ -52,6 +60,7 @@ class TestCollector:
             writer=ClickHouseWriter(store, retention=RETENTION),
             inventory=InventoryWriter(store, now=clock),
             retention=RETENTION,
+            notes=notes,
             now=clock,
         )
 

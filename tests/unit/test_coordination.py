@@ -8,12 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from data_collector.coordination import Coordination, connect_coordination
+from data_collector.coordination import Coordination, connect_coordination, connect_notes
 from data_collector.coordination.contract import PATIENCE_SECONDS
 from data_collector.coordination.memory import MemoryBudgets, MemoryCoordination
 from data_collector.coordination.over_redis import RedisBudgets, RedisCoordination
 from optiinfra.calls import Limit, Limiter
 from optiinfra.errors import BrokerUnavailableError, ThrottledError
+from optiinfra.notes import DraftNotes, MemoryNotes, Notes
 
 LONG = timedelta(minutes=5)
 
@@ -164,3 +165,55 @@ def test_however_often_throttled_a_limit_still_moves(budgets):
     limiter.wait(LIMIT)
     limiter.wait(LIMIT)
     assert sleeps[-1] <= 64 / 100 + 1e-6
+
+
+@pytest.fixture(params=["memory", "redis"])
+def notes(request: pytest.FixtureRequest) -> Notes:
+    if request.param == "memory":
+        return connect_notes("memory://")
+    import redis
+
+    url = request.getfixturevalue("redis_url")
+    redis.Redis.from_url(url).flushall()
+    return connect_notes(url)
+
+
+def test_a_note_is_there_until_another_takes_its_place(notes):
+    assert notes.get("bandwidth/acme") is None
+    notes.put("bandwidth/acme", "monday, ümlaut", LONG)
+    notes.put("bandwidth/globex", "never", LONG)
+    assert notes.get("bandwidth/acme") == "monday, ümlaut"
+    notes.put("bandwidth/acme", "tuesday", LONG)
+    assert notes.get("bandwidth/acme") == "tuesday"
+
+
+def test_processes_share_their_notes(redis_url):
+    connect_notes(redis_url).put("bandwidth/shared", "monday", LONG)
+    assert connect_notes(redis_url).get("bandwidth/shared") == "monday"
+
+
+def test_notes_are_forgotten_after_their_lifetime():
+    now = 0.0
+    notes = MemoryNotes(lambda: now)
+    notes.put("short", "value", timedelta(seconds=5))
+    notes.put("long", "value", timedelta(seconds=500))
+    now = 10.0
+    assert (notes.get("short"), notes.get("long")) == (None, "value")
+
+
+def test_a_redis_that_is_away_remembers_nothing_and_stops_nobody():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    away = connect_notes(f"redis://127.0.0.1:{port}/0")
+    away.put("bandwidth/acme", "monday", LONG)
+    assert away.get("bandwidth/acme") is None
+
+
+def test_what_a_collection_notes_is_seen_once_it_is_kept():
+    shared = MemoryNotes()
+    draft = DraftNotes(shared)
+    draft.put("bandwidth/acme", "monday", LONG)
+    assert (draft.get("bandwidth/acme"), shared.get("bandwidth/acme")) == ("monday", None)
+    draft.keep()
+    assert shared.get("bandwidth/acme") == "monday"

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from optiinfra.calls import Calls
 from optiinfra.errors import ConfigError, CredentialError
+from optiinfra.notes import MemoryNotes, Notes
 
 log = structlog.get_logger()
 
@@ -38,7 +39,8 @@ class Account:
     """One AWS account, GCP project, Azure subscription, Vultr key or set of hosts.
 
     `options` holds what only its provider understands, already checked by the provider's
-    own model. Every API call goes through `calls`, which counts it.
+    own model. Every API call goes through `calls`, which counts it. `notes` is what a provider
+    remembers of the account from one cycle to the next.
     """
 
     customer_id: str
@@ -48,6 +50,7 @@ class Account:
     credentials: Mapping[str, Any] = field(default_factory=dict, repr=False)
     endpoints: Mapping[str, str] = field(default_factory=dict)
     calls: Calls = field(default_factory=Calls, compare=False, repr=False)
+    notes: Notes = field(default_factory=MemoryNotes, compare=False, repr=False)
 
     def secret(self, key: str) -> SecretStr:
         """The secret that `credentials[key]` refers to, read now.

@@ -33,6 +33,7 @@ from optiinfra.domain import (
     Window,
 )
 from optiinfra.errors import DeniedError, OptiInfraError, ThrottledError, UnsupportedError
+from optiinfra.notes import DraftNotes, MemoryNotes, Notes
 from optiinfra.provider import Provider
 
 log = structlog.get_logger()
@@ -59,10 +60,12 @@ class Pipeline:
         inventory: InventoryWriter,
         retention: timedelta,
         limiter: Limiter | None = None,
+        notes: Notes | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         patience: Patience | None = None,
     ) -> None:
         self._limiter = limiter
+        self._notes = notes or MemoryNotes()
         self._patience = patience or Patience()
         self._ledger = ledger
         self._writer = writer
@@ -108,9 +111,7 @@ class Pipeline:
 
         What is stored of it stands, and answers say since when nobody knows better.
         """
-        attempt = _Attempt(
-            account, self._limiter, started_at=self._now(), holds_back=_leaves_points_out
-        )
+        attempt = self._attempt(account, _leaves_points_out)
         attempt.error = error
         standing = self._standing(run, scope)
         if run.kind is Kind.RESOURCES:
@@ -150,9 +151,7 @@ class Pipeline:
         window: Window,
         standing: Standing,
     ) -> Outcome:
-        attempt = _Attempt(
-            account, self._limiter, started_at=self._now(), holds_back=_leaves_points_out
-        )
+        attempt = self._attempt(account, _leaves_points_out)
         series = attempt.items(
             self._patience,
             f"{account.customer_id}/{scope.name}/{run.kind}",
@@ -182,16 +181,12 @@ class Pipeline:
 
     def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
         standing = self._ledger.standing(run, scope.name)
-        attempt = _Attempt(
-            account, self._limiter, started_at=self._now(), holds_back=_leaves_resources_out
-        )
+        attempt = self._attempt(account, _leaves_resources_out)
         known_until = standing.collected_until
         listed = self._listed(attempt, run, provider, account, scope)
         if attempt.listed_at and known_until and attempt.listed_at <= known_until:
             # Somebody has listed since, and may know of more: this must be a listing of its own.
-            attempt = _Attempt(
-                account, self._limiter, started_at=self._now(), holds_back=_leaves_resources_out
-            )
+            attempt = self._attempt(account, _leaves_resources_out)
             listed = self._listed(attempt, run, provider, account, scope)
         moment = _moment(attempt.listed_at or attempt.started_at)
         if known_until:
@@ -222,6 +217,11 @@ class Pipeline:
             lambda counted: provider.list_resources(counted, scope),
         )
         return list(items)
+
+    def _attempt(self, account: Account, holds_back: Callable[[Gap], bool]) -> _Attempt:
+        return _Attempt(
+            account, self._limiter, self._notes, started_at=self._now(), holds_back=holds_back
+        )
 
     def _record(
         self,
@@ -256,6 +256,7 @@ class Pipeline:
             completed_at=finished_at if attempt.complete else standing.completed_at,
         )
         self._ledger.record_outcome(run, outcome, attempt.gaps)
+        attempt.notes.keep()
         log.info(
             "scope_collected",
             run_id=run.run_id,
@@ -277,6 +278,7 @@ class _Attempt:
         self,
         account: Account,
         limiter: Limiter | None,
+        notes: Notes,
         *,
         started_at: datetime,
         holds_back: Callable[[Gap], bool],
@@ -287,7 +289,8 @@ class _Attempt:
         self.gaps: list[Gap] = []
         self.error: Exception | None = None
         self.listed_at: datetime | None = None
-        self._account = replace(account, calls=self.calls)
+        self.notes = DraftNotes(notes)
+        self._account = replace(account, calls=self.calls, notes=self.notes)
 
     def items(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from data_collector.coordination import connect_budgets, connect_coordination
+from data_collector.coordination import connect_budgets, connect_coordination, connect_notes
 from data_collector.pipeline import Pipeline
 from data_collector.runs import Runs
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
@@ -58,6 +58,7 @@ def build_runtime(settings: Settings, store: Store) -> Runtime:
         inventory=InventoryWriter(store, now=clock),
         retention=settings.retention,
         limiter=connect_budgets(broker),
+        notes=connect_notes(broker),
         now=clock,
     )
     return Runtime(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 import redis
@@ -134,6 +134,24 @@ class RedisBudgets:
                 keys=[_key("budget", limit.name)], args=[what, limit.per_second, *numbers]
             )
         return float(answer)
+
+
+class RedisNotes:
+    """Notes of every worker together; while Redis is away, nobody remembers anything."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = _connect(url)
+
+    def get(self, name: str) -> str | None:
+        try:
+            value = self._redis.get(_key("notes", name))
+        except redis.RedisError:
+            return None
+        return None if value is None else str(value)
+
+    def put(self, name: str, value: str, lifetime: timedelta) -> None:
+        with suppress(redis.RedisError):
+            self._redis.set(_key("notes", name), value, px=lifetime)
 
 
 def _connect(url: str) -> redis.Redis:

@@ -21,7 +21,7 @@ from data_collector.collectors.vultr.exporter import Exporters
 from data_collector.collectors.vultr.inventory import Inventory, Listing
 from data_collector.collectors.vultr.options import NodeExporterOptions, VultrOptions
 from data_collector.collectors.vultr.performance import PERIOD
-from data_collector.collectors.vultr.readings import Bandwidth, Cycle
+from data_collector.collectors.vultr.readings import Cycle
 from data_collector.collectors.vultr.resources import (
     BARE_METALS,
     DATABASES,
@@ -81,7 +81,6 @@ class VultrProvider:
     workers: int = SCRAPE_WORKERS
     exporters: Exporters = field(default_factory=Exporters)
     _clients: Clients = field(default_factory=Clients, init=False, repr=False)
-    _bandwidth: Bandwidth = field(default_factory=Bandwidth, init=False, repr=False)
     _inventory: Inventory = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -178,7 +177,7 @@ class VultrProvider:
         else:
             yield from performance.without_agent()
         others = (one for one in listing.targets() if not exporter.selected(one, exporting))
-        yield from self._bandwidth.collect(cycle, service, others, self.clock())
+        yield from readings.bandwidth(cycle, service, others, self.clock())
 
     def _check_exporters(
         self,

@@ -12,12 +12,13 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from data_collector.collectors.vultr import exporter, performance
+from data_collector.collectors.vultr.asked import Asked
 from data_collector.collectors.vultr.exporter import Exporters
 from data_collector.collectors.vultr.inventory import Listing
-from data_collector.collectors.vultr.memory import Memory, concurrently
+from data_collector.collectors.vultr.memory import concurrently
 from data_collector.collectors.vultr.metrics import BANDWIDTH
 from data_collector.collectors.vultr.options import NodeExporterOptions, VultrOptions
-from data_collector.collectors.vultr.performance import DAY, Days, Target
+from data_collector.collectors.vultr.performance import Days, Target
 from data_collector.collectors.vultr.resources import BARE_METALS, Service
 from data_collector.collectors.vultr.session import Session, is_loopback
 from data_collector.machine import rates
@@ -173,68 +174,46 @@ def exported(
     yield from cycle.each(chain(known, unknown), read, workers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """When bandwidth was last asked for, and for which days."""
+def bandwidth(
+    cycle: Cycle, service: Service, targets: Iterable[Target], now: datetime
+) -> Iterator[Series | Gap]:
+    """The days that are due, of the targets that have any: each is asked once for each day that
+    was published, by whichever process, which is noted.
+    """
+    options = cycle.options
+    settling = timedelta(hours=options.bandwidth_settling_hours)
+    is_metal = service is BARE_METALS
+    longest = min(options.bandwidth_days, METAL_DAYS) if is_metal else options.bandwidth_days
+    published = Days.published(now, timedelta(hours=options.bandwidth_delay_hours), longest)
+    asked = Asked(
+        cycle.account.notes,
+        f"vultr/bandwidth/{cycle.account.customer_id}/{cycle.account.account_id}/{service.name}",
+        cycle.stamp,
+        unsettled=-(-options.bandwidth_settling_hours // 24),
+    )
 
-    stamp: datetime
-    days: Days
+    def due() -> Iterator[tuple[Target, Days]]:
+        for target in targets:
+            days = asked.due(target.resource_id, published)
+            if days and target.status is not ResourceStatus.PENDING:
+                yield target, days
 
-
-class Bandwidth:
-    """Asks each instance once for each day that was published, and remembers that."""
-
-    def __init__(self) -> None:
-        self._asked: Memory[tuple[str, str, str], _Asked] = Memory(100_000)
-
-    def collect(
-        self, cycle: Cycle, service: Service, targets: Iterable[Target], now: datetime
-    ) -> Iterator[Series | Gap]:
-        """The days that are due, of the targets that have any."""
-        settling = timedelta(hours=cycle.options.bandwidth_settling_hours)
-        is_metal = service is BARE_METALS
-        delay = timedelta(hours=cycle.options.bandwidth_delay_hours)
-        longest = cycle.options.bandwidth_days
-        if is_metal:
-            longest = min(longest, METAL_DAYS)
-
-        def ask(item: tuple[Target, Days]) -> Answers:
-            target, days = item
-            path = f"{service.path}/{quote(target.native_id, safe='')}/bandwidth"
-            # From the day before the first one on: if the range is counted back from this very
-            # moment, its first day is cut.
-            query = None if is_metal else {"date_range": (now.date() - days.first).days + 1}
-            answers = cycle.attempt(
-                target,
-                lambda: performance.bandwidth(
-                    target,
-                    cycle.session.get(path, "get_bandwidth", query),
-                    days,
-                    settling,
-                ),
-                *BANDWIDTH,
-            )
-            if not any(isinstance(one, Gap) and one.reason in _PASSING for one in answers):
-                self._asked.put(cycle.key(target), _Asked(cycle.stamp, days))
-            return answers
-
-        published = Days.published(now, delay, longest)
-        due = (
-            (target, days)
-            for target in targets
-            if target.status is not ResourceStatus.PENDING
-            and (days := self._due(cycle, target, published))
+    def ask(item: tuple[Target, Days]) -> Answers:
+        target, days = item
+        path = f"{service.path}/{quote(target.native_id, safe='')}/bandwidth"
+        # From the day before the first one on: if the range is counted back from this very
+        # moment, its first day is cut.
+        query = None if is_metal else {"date_range": (now.date() - days.first).days + 1}
+        answers = cycle.attempt(
+            target,
+            lambda: performance.bandwidth(
+                target, cycle.session.get(path, "get_bandwidth", query), days, settling
+            ),
+            *BANDWIDTH,
         )
-        yield from cycle.each(due, ask, API_WORKERS, *BANDWIDTH)
+        if not any(isinstance(one, Gap) and one.reason in _PASSING for one in answers):
+            asked.answered(target.resource_id, days)
+        return answers
 
-    def _due(self, cycle: Cycle, target: Target, published: Days) -> Days | None:
-        known = self._asked.get(cycle.key(target))
-        if known is None:
-            return published
-        if known.days.last < published.last:
-            # Back to what had not settled when it was last read, and one day for good measure.
-            unsettled = -(-cycle.options.bandwidth_settling_hours // 24)
-            first = known.days.last - unsettled * DAY
-            return Days(max(first, published.first), published.last)
-        # The same window again says that its first answer may not have been stored.
-        return known.days if known.stamp == cycle.stamp else None
+    yield from cycle.each(due(), ask, API_WORKERS, *BANDWIDTH)
+    asked.note()
