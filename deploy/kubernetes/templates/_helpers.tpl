@@ -39,6 +39,9 @@ app.kubernetes.io/component: {{ . }}
 - {name: OPTIINFRA_RETENTION_DAYS, value: {{ .Values.retentionDays | quote }}}
 - {name: OPTIINFRA_LOG_FORMAT, value: json}
 - {name: OPTIINFRA_STORE_PASSWORD_FILE, value: /run/secrets/optiinfra/store_password}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "optiinfra.writerSettings" -}}
