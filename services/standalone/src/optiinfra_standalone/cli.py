@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -75,7 +75,7 @@ def standalone(
         f"every {settings.collect_interval_minutes} minutes into {_place(settings)}"
     )
     try:
-        server.serve(settings, on_ready=lambda url: _welcome(url, accounts[0]))
+        server.serve(settings, on_ready=lambda url: _welcome(url, accounts))
     except KeyboardInterrupt:
         out.print("stopped")
 
@@ -315,17 +315,21 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _welcome(url: str, account: Account) -> None:
-    of_account = f"{account.customer_id}/{account.provider}"
-    out.print(f"ready on {url}; the first collection is under way. Ctrl-C stops. Try:")
-    for path in (
-        f"/api/v2/performance/{of_account}/latest",
-        f"/api/v2/performance/{of_account}/summary",
-        f"/api/v2/resources/{of_account}/list",
-        f"/api/v2/collections?customer_id={account.customer_id}",
-        "/health/ready",
-        "/docs",
-    ):
+def _welcome(url: str, accounts: Sequence[Account]) -> None:
+    paths = ["/health/ready", "/docs"]
+    if accounts:
+        of_account = f"{accounts[0].customer_id}/{accounts[0].provider}"
+        paths = [
+            f"/api/v2/performance/{of_account}/latest",
+            f"/api/v2/performance/{of_account}/summary",
+            f"/api/v2/resources/{of_account}/list",
+            f"/api/v2/collections?customer_id={accounts[0].customer_id}",
+            *paths,
+        ]
+        out.print(f"ready on {url}; the first collection is under way. Ctrl-C stops. Try:")
+    else:
+        out.print(f"ready on {url}; no account is configured. Ctrl-C stops. Try:")
+    for path in paths:
         out.print(f"  {url}{path}", highlight=False, soft_wrap=True)
     if not is_built(PAGE):
         out.print("The web page is not built; `make page` builds it, the API works without.")
