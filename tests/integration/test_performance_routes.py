@@ -408,7 +408,9 @@ def test_a_store_that_is_away_is_503(
             response = api.get(f"{AWS}/{endpoint}{form}")
             assert response.status_code == 503, endpoint
             assert response.headers["Retry-After"] == "5"
-    assert api.get("/health/ready").status_code == 200
+    ready = api.get("/health/ready")
+    assert ready.status_code == 503
+    assert ready.json()["not_ready"] == {"schema": "gone"}
 
 
 class TestTenancy:
