@@ -515,3 +515,31 @@ def test_every_route_of_every_service_refuses_without_a_token(
         target = path.replace("{", "").replace("}", "").encode()
         asked = Asked(method, target, [], b"", is_let_in=False, sees=frozenset())
         assert asyncio.run(ask(app, asked)).status == 401, path
+
+
+def test_a_viewer_starts_nothing(runtime: Runtime, store: Store) -> None:
+    runtime.announce_accounts()
+    app = create_app(runtime)
+    token = issue_token(
+        runtime.settings,
+        customers=["*"],
+        role=Role.VIEWER,
+        subject="s",
+        lifetime=timedelta(minutes=5),
+    )
+    headers = [
+        (b"authorization", f"Bearer {token}".encode()),
+        (b"content-type", b"application/json"),
+    ]
+    body = b'{"customer_id": "acme", "provider": "all"}'
+    changing = [
+        (method.upper(), path)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if method != "get"
+    ]
+    assert len(changing) >= 3
+    for method, path in changing:
+        asked = Asked(method, path.encode(), headers, body, is_let_in=True, sees=frozenset())
+        assert asyncio.run(ask(app, asked)).status == 403, path
+    assert store.query("SELECT count() FROM collection_runs") == [(0,)]

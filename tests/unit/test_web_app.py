@@ -189,6 +189,10 @@ def test_requests_are_measured_by_route_and_not_by_path() -> None:
         'optiinfra_http_requests_total{method="GET",route="/api/raise/{name}",status="409"} 1.0'
         in text
     )
+    assert (
+        'optiinfra_http_request_seconds_count{method="GET",route="/api/raise/{name}",status="409"}'
+        in text
+    )
     assert 'optiinfra_http_requests_total{method="any",route="unmatched",status="404"} 2.0' in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -78,6 +79,8 @@ def standalone(
         server.serve(settings, on_ready=lambda url: _welcome(url, accounts))
     except KeyboardInterrupt:
         out.print("stopped")
+        # Collections that wait for a provider would hold the exit up until it answers.
+        os._exit(0)
 
 
 @app.command("migrate")

@@ -34,7 +34,7 @@ class Measures:
         self.seconds = Histogram(
             "optiinfra_http_request_seconds",
             "Time until the last byte of an answer",
-            ["method", "route"],
+            ["method", "route", "status"],
             buckets=_BUCKETS,
             registry=self.registry,
         )
@@ -82,7 +82,7 @@ class RequestTelemetry:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if route != "unmatched" else "any"
         self._measures.requests.labels(method, route, status).inc()
-        self._measures.seconds.labels(method, route).observe(seconds)
+        self._measures.seconds.labels(method, route, status).observe(seconds)
 
 
 def _request_id(scope: Scope) -> str:
