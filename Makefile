@@ -83,7 +83,7 @@ compose-check: setup ## Check the compose files, the Dockerfile and the cluster'
 chart-check: setup ## Check the Helm chart; more of it where helm is installed
 	$(BIN)/pytest -q tests/deployment/test_chart.py
 
-bench: setup ## Measure storage, writer, endpoints, memory and providers; takes about an hour
+bench: page ## Measure storage, writer, endpoints, memory and providers; takes about an hour
 	PYTHONPATH=tests $(BIN)/python -m benchmarks
 
 golden: setup ## Write the golden files anew; read the diff before you commit it

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import endpoints, load, memory, providers, storage, writer
+from benchmarks import endpoints, load, memory, page, providers, storage, writer
 from benchmarks.endpoints import STEADY, Latency
 from benchmarks.report import Row, at_most, both_at_most, markdown
 from benchmarks.sources import Source, load_bitbrains, load_nab
 from optiinfra_database import Store, connect, migrate
 
 _DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-_PARTS = ("writer", "storage", "endpoints", "memory", "providers")
+_PARTS = ("writer", "storage", "endpoints", "memory", "page", "providers")
+
+_VISITS = 7
 
 
 def main() -> None:
@@ -40,6 +42,9 @@ def main() -> None:
     if "memory" in options.parts:
         _say("memory")
         rows += memory.measure()
+    if "page" in options.parts:
+        _say("page")
+        rows += page.measure([*nab, *bitbrains], rounds=_VISITS)
     if "providers" in options.parts:
         rows += providers.measure(_say)
     text = markdown(rows)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from support.browser import ARGUMENTS, OpenTab
+from support.browser import NAMES, OpenTab, installed, launch
 from support.demo import collected, demo
 from support.processes import Standalone, standalone
 
@@ -18,15 +17,12 @@ from optiinfra_standalone.page import PAGE, is_built
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The machine's own Chromium; none is ever downloaded."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip(f"no browser is installed: none of {', '.join(names)}")
+    if not installed():
+        pytest.skip(f"no browser is installed: none of {', '.join(NAMES)}")
     if not is_built(PAGE):
         pytest.skip("the page is not built; make page builds it")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        chromium = launch(playwright)
         yield chromium
         chromium.close()
 
@@ -34,10 +30,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def open_tab(browser: Browser) -> Iterator[OpenTab]:
     """Opens tabs of their own; a script error or a violated policy in one fails the test."""
-    opened = OpenTab(browser)
-    yield opened
+    with OpenTab(browser) as opened:
+        yield opened
     for tab in opened.tabs:
-        tab.page.context.close()
         assert tab.complaints == []
 
 

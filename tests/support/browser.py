@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass, field
 from typing import Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright
 from support.golden import REPOSITORY
 
 SCREENSHOTS = REPOSITORY / "tests" / "e2e" / "screenshots"
@@ -15,8 +16,10 @@ AXE = REPOSITORY / "services" / "dashboard" / "node_modules" / "axe-core" / "axe
 DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
 
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
 Theme = Literal["light", "dark"]
-ARGUMENTS = [
+_ARGUMENTS = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -53,12 +56,29 @@ class Tab:
         ]
 
 
+def installed() -> str | None:
+    """The machine's own Chromium; none is ever downloaded."""
+    return next(filter(None, map(shutil.which, NAMES)), None)
+
+
+def launch(playwright: Playwright) -> Browser:
+    """Start it. The caller has looked whether it is installed."""
+    return playwright.chromium.launch(executable_path=installed(), args=_ARGUMENTS)
+
+
 class OpenTab:
-    """Opens tabs that share nothing with each other."""
+    """Opens tabs that share nothing with each other, and closes them at the end."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self.tabs: list[Tab] = []
+
+    def __enter__(self) -> OpenTab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for tab in self.tabs:
+            tab.page.context.close()
 
     def __call__(
         self, url: str = "about:blank", *, theme: Theme = "light", phone: bool = False
