@@ -7,6 +7,7 @@ import { customersQuery } from "@/api/queries";
 import { signOut, useSession } from "@/api/session";
 import { IconButton } from "@/kit/Button";
 import { Empty, Loading, ProblemPanel } from "@/kit/states";
+import { everyMinute } from "./queryClient";
 import { NAVIGATION } from "./navigation";
 import { ScopeBar } from "./ScopeBar";
 import { SignIn } from "./SignIn";
@@ -35,6 +36,7 @@ export function Shell() {
             <Controls />
           </div>
         </header>
+        <Outage />
         <main
           id="page"
           tabIndex={-1}
@@ -50,13 +52,16 @@ export function Shell() {
 
 function Content() {
   const { pathname } = useLocation();
-  const { data, error, isPending, refetch } = useQuery(customersQuery);
+  const { data, error, refetch } = useQuery(customersQuery);
   useFocusOnArrival(pathname);
-  // A refused token is the shell's to tell, by its sign-in.
-  if (error && !(error instanceof ProblemError && error.status === 401)) {
-    return <ProblemPanel error={error} retry={() => void refetch()} />;
+  if (!data) {
+    // A refused token is the shell's to tell, by its sign-in.
+    return error && !(error instanceof ProblemError && error.status === 401) ? (
+      <ProblemPanel error={error} retry={() => void refetch()} />
+    ) : (
+      <Loading label="Loading your customers" />
+    );
   }
-  if (isPending || error) return <Loading label="Loading your customers" />;
   if (data.data.length === 0) {
     return (
       <Empty title="There is nobody to show yet">
@@ -66,6 +71,17 @@ function Content() {
     );
   }
   return <Outlet />;
+}
+
+/** What is on the page stays when the API goes away; this says that it may be old. */
+function Outage() {
+  const { data, error } = useQuery({ ...customersQuery, refetchInterval: everyMinute });
+  if (!data || !(error instanceof ProblemError) || !error.passing) return null;
+  return (
+    <p role="alert" className="bg-warn-soft px-4 py-2 text-warn lg:px-6">
+      {error.title}: what is shown may be old. The page asks again every few seconds.
+    </p>
+  );
 }
 
 /** Whoever follows a link with the keyboard goes on reading in the page, not in the navigation. */

@@ -2,7 +2,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import type { ResourceChange } from "@/api/types";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { useScope, useSetSearch } from "@/app/scope";
 import { Button } from "@/kit/Button";
 import { Card, PageHeader } from "@/kit/Card";
@@ -25,7 +25,7 @@ export function ChangesPage() {
   const search = useMemo(() => changesSearch({ ...everything }), [everything]);
   const feed = useInfiniteQuery({
     ...changesQuery(customer, provider, range, search),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
   const days = useMemo(
     () => byDay(feed.data?.pages.flatMap((page) => page.data) ?? []),
@@ -43,7 +43,7 @@ export function ChangesPage() {
         />
       </PageHeader>
       <KindFilter search={search} />
-      {feed.error ? (
+      {feed.error && !feed.data ? (
         <ProblemPanel error={feed.error} retry={() => void feed.refetch()} />
       ) : feed.isPending ? (
         <Loading label="Loading changes" />

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { accountsQuery } from "@/api/queries";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { useScope } from "@/app/scope";
 import { PageHeader } from "@/kit/Card";
 import { Stat, Stats } from "@/kit/Stat";
@@ -20,14 +20,14 @@ export function CollectionPage() {
   const { run, kind }: CollectionSearch = useSearch({ strict: false });
   const { data, error, isPending, refetch } = useQuery({
     ...accountsQuery(customer),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
   const accounts = data?.data.filter((one) => provider === "all" || one.provider === provider);
 
   return (
     <>
       <PageHeader title="Collection" hint="What was asked of the providers, and what came of it" />
-      {error ? (
+      {error && !data ? (
         <ProblemPanel error={error} retry={() => void refetch()} />
       ) : isPending || !accounts ? (
         <Loading label="Loading accounts" />

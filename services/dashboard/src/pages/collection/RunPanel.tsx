@@ -27,7 +27,7 @@ export function RunPanel({ runId }: { runId: string }) {
     </IconButton>
   );
 
-  if (error) {
+  if (error && !run) {
     return (
       <Card title="Run" aside={close}>
         <ProblemPanel error={error} retry={() => void refetch()} />

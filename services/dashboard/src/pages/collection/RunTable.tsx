@@ -46,7 +46,7 @@ export function RunTable({
         />
       }
     >
-      {error ? (
+      {error && !data ? (
         <div className="p-4">
           <ProblemPanel error={error} retry={() => void refetch()} />
         </div>

@@ -1,7 +1,7 @@
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { accountsQuery, customersQuery, resourceSummaryQuery } from "@/api/queries";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { ALL_PROVIDERS, useScope } from "@/app/scope";
 import { PageHeader } from "@/kit/Card";
 import { Stat, Stats } from "@/kit/Stat";
@@ -41,7 +41,7 @@ function Totals({ customers, all }: { customers: string[]; all: number }) {
   const resources = useQueries({
     queries: customers.map((customer) => ({
       ...resourceSummaryQuery(customer, ALL_PROVIDERS),
-      refetchInterval: REFRESH_MS,
+      refetchInterval: everyMinute,
     })),
   }).flatMap(({ data }) => (data ? [data] : []));
   const accounts = useQueries({ queries: customers.map(accountsQuery) }).flatMap(

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { accountsQuery, coverageQuery, resourceSummaryQuery } from "@/api/queries";
 import type { Customer, ResourceSummary } from "@/api/types";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { Badge } from "@/kit/Badge";
 import { Card } from "@/kit/Card";
 import { SearchField } from "@/kit/SearchField";
@@ -106,14 +106,14 @@ function ProviderRow({
   const now = useNow();
   const coverage = useQuery({
     ...coverageQuery(customer, provider, range),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
   const resources = useQuery({
     ...resourceSummaryQuery(customer, provider),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
-  const accounts = useQuery({ ...accountsQuery(customer), refetchInterval: REFRESH_MS });
-  const error = coverage.error ?? resources.error ?? accounts.error;
+  const accounts = useQuery({ ...accountsQuery(customer), refetchInterval: everyMinute });
+  const error = [coverage, resources, accounts].find((one) => one.error && !one.data)?.error;
   const freshness =
     coverage.data &&
     accounts.data &&

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Download, ZoomOut } from "lucide-react";
 import { useCallback, useMemo, useRef } from "react";
 import { coverageQuery } from "@/api/queries";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { rangeSearch, useSetSearch } from "@/app/scope";
 import { useTheme } from "@/app/theme";
 import { StatusBadge } from "@/kit/Badge";
@@ -37,7 +37,7 @@ export function MetricPanel({
   const theme = useTheme();
   const setSearch = useSetSearch();
   const canvas = useRef<HTMLCanvasElement>(null);
-  const trends = useQuery({ ...trendsQuery(selection), refetchInterval: REFRESH_MS });
+  const trends = useQuery({ ...trendsQuery(selection), refetchInterval: everyMinute });
   const coverage = useQuery(coverageQuery(customer, provider, range));
   const provisional = useQuery(provisionalQuery(selection));
 
@@ -97,7 +97,7 @@ export function MetricPanel({
         </>
       }
     >
-      {trends.error ? (
+      {trends.error && !trends.data ? (
         <ProblemPanel error={trends.error} retry={() => void trends.refetch()} />
       ) : !drawing ? (
         <Loading label="Loading the chart" />

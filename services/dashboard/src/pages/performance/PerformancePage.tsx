@@ -3,7 +3,7 @@ import { useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { performanceSummaryQuery } from "@/api/queries";
 import type { Summary } from "@/api/types";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { useScope, useSetSearch } from "@/app/scope";
 import { PageHeader } from "@/kit/Card";
 import { Empty, Loading, ProblemPanel } from "@/kit/states";
@@ -22,7 +22,7 @@ export function PerformancePage() {
   const search: PerformanceSearch = useSearch({ strict: false });
   const summary = useQuery({
     ...performanceSummaryQuery(customer, provider, range),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
   const metric = summary.data && chosen(summary.data.data, search);
   const selection = useMemo<Selection | null>(
@@ -44,7 +44,7 @@ export function PerformancePage() {
       <PageHeader title="Performance" hint={summary.data && <Extent summary={summary.data} />}>
         {summary.data && metric && <MetricPicker metrics={summary.data.data} metric={metric} />}
       </PageHeader>
-      {summary.error ? (
+      {summary.error && !summary.data ? (
         <ProblemPanel error={summary.error} retry={() => void summary.refetch()} />
       ) : summary.isPending ? (
         <Loading label="Loading metrics" />

@@ -35,7 +35,7 @@ export function Ranking({
     setSearch({ resource: ids.slice(0, MOST_LINES) });
   }
 
-  if (error) return <ProblemPanel error={error} retry={() => void refetch()} />;
+  if (error && !data) return <ProblemPanel error={error} retry={() => void refetch()} />;
   if (isPending) return <Loading label="Loading resources" />;
 
   const rows = data.data.filter((row) => matches(row, text.toLowerCase())).slice(0, SHOWN);

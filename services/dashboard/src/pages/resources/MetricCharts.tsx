@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { Download } from "lucide-react";
 import { useCallback, useMemo, useRef } from "react";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { rangeSearch, useSetSearch } from "@/app/scope";
 import { useTheme } from "@/app/theme";
 import { IconButton } from "@/kit/Button";
@@ -36,7 +36,7 @@ export function MetricCharts({
 }) {
   const trends = useQuery({
     ...resourceTrendsQuery(owner, resourceId, range),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
   const { data } = trends;
   const times = useMemo(
@@ -64,7 +64,7 @@ export function MetricCharts({
         />
       }
     >
-      {trends.error ? (
+      {trends.error && !trends.data ? (
         <ProblemPanel error={trends.error} retry={() => void trends.refetch()} />
       ) : !times ? (
         <Loading label="Loading metrics" />

@@ -4,7 +4,7 @@ import { ChevronRight, Copy } from "lucide-react";
 import type { ReactNode } from "react";
 import { ProblemError } from "@/api/problem";
 import type { Resource, ResourceChange } from "@/api/types";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { useScope, useSetSearch } from "@/app/scope";
 import { Badge, StatusBadge } from "@/kit/Badge";
 import { IconButton } from "@/kit/Button";
@@ -32,11 +32,11 @@ export function ResourcePage() {
   const owner = { customer, provider };
   const resource = useQuery({
     ...resourceQuery(owner, resourceId, asOf),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
   const changes = useQuery({
     ...resourceChangesQuery(owner, resourceId, range),
-    refetchInterval: REFRESH_MS,
+    refetchInterval: everyMinute,
   });
 
   return (
@@ -50,7 +50,7 @@ export function ResourcePage() {
           {resource.data?.resource_name ?? resourceId}
         </span>
       </nav>
-      {resource.error ? (
+      {resource.error && !resource.data ? (
         <NotThere error={resource.error} retry={() => void resource.refetch()} />
       ) : resource.isPending ? (
         <Loading label="Loading the resource" />
@@ -207,7 +207,7 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 function Changes({ query }: { query: UseQueryResult<{ data: ResourceChange[] }> }) {
   return (
     <Card title="Changes">
-      {query.error ? (
+      {query.error && !query.data ? (
         <ProblemPanel error={query.error} retry={() => void query.refetch()} />
       ) : query.isPending ? (
         <Loading label="Loading changes" />

@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import { REFRESH_MS } from "@/app/queryClient";
+import { everyMinute } from "@/app/queryClient";
 import { useScope, useSetSearch } from "@/app/scope";
 import { Button } from "@/kit/Button";
 import { PageHeader } from "@/kit/Card";
@@ -28,7 +28,7 @@ export function ResourcesPage() {
   const search = useMemo(() => resourcesSearch({ ...everything }), [everything]);
   const owner = { customer, provider };
   const list = useInfiniteQuery(resourcesQuery(owner, search));
-  const counts = useQuery({ ...countsQuery(owner, search), refetchInterval: REFRESH_MS });
+  const counts = useQuery({ ...countsQuery(owner, search), refetchInterval: everyMinute });
   const rows = useMemo(() => list.data?.pages.flatMap((page) => page.data) ?? [], [list.data]);
   const tags = useMemo(
     () => [...new Set(rows.flatMap((row) => tagsOf(row.metadata)))].slice(0, SUGGESTED_TAGS),
@@ -69,7 +69,7 @@ export function ResourcesPage() {
         <Filters owner={owner} search={search} tags={tags} />
         <div className="min-w-0 flex-1">
           <ActiveFilters search={search} />
-          {list.error ? (
+          {list.error && !list.data ? (
             <ProblemPanel error={list.error} retry={() => void list.refetch()} />
           ) : list.isPending ? (
             <Loading label="Loading resources" />
