@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from data_collector.collectors.gcp import resources
 from data_collector.collectors.gcp.session import Session
+from data_collector.packing import Packed, pages
 from optiinfra.calls import Calls
 from optiinfra.domain import Resource
 from optiinfra.errors import ContractError
@@ -29,7 +30,7 @@ class Listing:
     """One complete listing of a scope, and when it began."""
 
     listed_at: datetime
-    resources: tuple[Resource, ...]
+    resources: Packed[Resource]
 
 
 class MachineSizes:
@@ -96,7 +97,7 @@ class Inventories:
             began = self.now()
             listed = _compute if service == COMPUTE else _asset
             try:
-                found = tuple(listed(session, calls, project, self.sizes, began))
+                found = Packed(listed(session, calls, project, self.sizes, began))
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ContractError(f"{project}: a {service} resource of another shape") from error
             listing = Listing(began, found)
@@ -112,16 +113,17 @@ def _compute(
     session: Session, calls: Calls, project: str, sizes: MachineSizes, now: datetime
 ) -> Iterator[Resource]:
     """Instances, disks, forwarding rules and networks of the project."""
-    instances = list(session.aggregated(calls, "instances"))
-    names = {resources.machine_type_name(body) for body in instances} - {""}
-    known = sizes.of(
-        {name for name in names if not resources.custom_size(name)},
-        now,
-        lambda some: resources.machine_sizes(session.aggregated(calls, "machineTypes", some)),
-    )
-    ids = {resources.path_of(body): str(body["id"]) for body in instances}
-    while instances:  # a body is large, what becomes of it is not
-        yield resources.normalise_instance(instances.pop(), known)
+    ids: dict[str, str] = {}
+    for instances in pages(session.aggregated(calls, "instances")):
+        names = {resources.machine_type_name(body) for body in instances} - {""}
+        known = sizes.of(
+            {name for name in names if not resources.custom_size(name)},
+            now,
+            lambda some: resources.machine_sizes(session.aggregated(calls, "machineTypes", some)),
+        )
+        for body in instances:
+            ids[resources.path_of(body)] = str(body["id"])
+            yield resources.normalise_instance(body, known)
     for body in session.aggregated(calls, "disks"):
         yield resources.normalise_disk(body, ids)
     for body in session.aggregated(calls, "forwardingRules"):

@@ -31,7 +31,7 @@ from data_collector.collectors.gcp.metrics import (
     Share,
 )
 from optiinfra.catalog import ResourceStatus, ResourceType
-from optiinfra.domain import Gap, GapReason, Resource, Series, Window, iso
+from optiinfra.domain import Gap, GapReason, Series, Window, iso
 
 Times = NDArray[np.int64]
 Values = NDArray[np.float64]
@@ -258,14 +258,14 @@ def explained_gaps(
     What a query that failed may have had (`failed` metrics) is explained by that failure.
     """
     for resource in index.by_id.values():
-        if str(resource.metadata.get("created_at", "")) >= iso(window.end):
+        if resource.created_at >= iso(window.end):
             continue
-        if resource.resource_type == ResourceType.NETWORK:
+        if resource.type == ResourceType.NETWORK:
             continue  # has no metrics
         if resource.resource_id not in reading.seen:
             if not failed:
                 yield Gap(*_why_silent(resource, index), resource_id=resource.resource_id)
-        elif resource.resource_type == ResourceType.COMPUTE_INSTANCE:
+        elif resource.type == ResourceType.COMPUTE_INSTANCE:
             for metric, ids in reading.from_agent.items():
                 if resource.resource_id not in ids and metric not in failed:
                     yield Gap(
@@ -276,18 +276,18 @@ def explained_gaps(
                     )
 
 
-def _why_silent(resource: Resource, index: resources.Index) -> tuple[GapReason, str]:
+def _why_silent(resource: resources.Known, index: resources.Index) -> tuple[GapReason, str]:
     """Why a resource that can have points had none at all."""
-    kind, status = resource.resource_type, resource.status
+    kind, status = resource.type, resource.status
     if kind == ResourceType.LOAD_BALANCER:
-        if resource.metadata.get("serves_http"):
+        if resource.serves_http:
             return GapReason.NOT_YET_PUBLISHED, "nothing is published while there are no requests"
         return GapReason.UNSUPPORTED, "only HTTP(S) load balancers have metrics"
     if status == ResourceStatus.AVAILABLE:
         return GapReason.STOPPED, "the volume is attached to nothing"
     if status in _SILENT:
         return GapReason.STOPPED, f"the {kind} is {status}"
-    user = index.by_id.get(str(resource.metadata.get("attached_to")))
+    user = index.by_id.get(resource.user)
     if user and user.status in _SILENT:
         return GapReason.STOPPED, f"the volume's instance is {user.status}"
     return GapReason.NOT_YET_PUBLISHED, f"nothing is published of the {kind}, which is {status}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Annotated
 
 import structlog
@@ -342,19 +343,19 @@ class _Collection:
     def _listed(self, *, not_before: datetime) -> resources.Index:
         """What is known of the account. Without its listing, volumes cannot be told apart."""
         self._listing_failed = None
-        listed: list[Resource] = []
+        listed: list[Iterable[Resource]] = []
         for service in (COMPUTE, ASSET):
             try:
                 listing = self._provider.listing(
                     self._account, self._session, service, not_before=not_before
                 )
-                listed.extend(listing.resources)
+                listed.append(listing.resources)
             except CredentialError:
                 raise
             except OptiInfraError as error:
                 if service == COMPUTE:
                     self._listing_failed = error
-        return resources.Index(listed)
+        return resources.Index(chain.from_iterable(listed))
 
 
 def _reason(error: OptiInfraError) -> GapReason:

@@ -7,7 +7,8 @@ same ones for Cloud SQL and GKE.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -360,40 +361,61 @@ class Volume:
     attachments: int
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A listed resource as performance needs it. `user` is the instance that a disk is attached
+    to, and `serves_http` says of a forwarding rule that it has metrics.
+    """
+
+    resource_id: str
+    name: str
+    type: str
+    status: str
+    created_at: str
+    user: str
+    serves_http: bool
+
+
 class Index:
     """What is known of resources by id, and which disk a device of an instance is."""
 
     def __init__(self, listed: Iterable[Resource] = ()) -> None:
-        self.by_id = {resource.resource_id: resource for resource in listed}
-        self._volumes = {
-            str(one.metadata["path"]): Volume(
-                one.resource_id, one.resource_name, int(str(one.metadata.get("users", 1)))
+        self.by_id: dict[str, Known] = {}
+        self._volumes: dict[tuple[str, str], Volume | None] = {}
+        volumes: dict[str, Volume] = {}
+        paths: dict[tuple[str, str], str] = {}
+        for one in listed:
+            self.by_id[one.resource_id] = Known(
+                one.resource_id,
+                one.resource_name,
+                sys.intern(str(one.resource_type)),
+                sys.intern(str(one.status)),
+                _text(one.metadata.get("created_at")),
+                _text(one.metadata.get("attached_to")),
+                bool(one.metadata.get("serves_http")),
             )
-            for one in self.of_type(ResourceType.STORAGE_VOLUME)
-            if "path" in one.metadata
-        }
-
-    def of_type(self, kind: ResourceType) -> Iterator[Resource]:
-        """The resources of one type."""
-        return (one for one in self.by_id.values() if one.resource_type == kind)
+            if one.resource_type == ResourceType.STORAGE_VOLUME and "path" in one.metadata:
+                users = int(str(one.metadata.get("users", 1)))
+                volume = Volume(one.resource_id, one.resource_name, users)
+                volumes[str(one.metadata["path"])] = volume
+            devices = one.metadata.get("devices")
+            for device, path in devices.items() if isinstance(devices, dict) else ():
+                paths[one.resource_id, sys.intern(device)] = path
+        for key, path in paths.items():
+            self._volumes[key] = volumes.get(path)
 
     def name(self, resource_id: str) -> str:
         """The resource's name, empty where it is not known."""
         known = self.by_id.get(resource_id)
-        return known.resource_name if known else ""
+        return known.name if known else ""
 
     def knows_device(self, instance_id: str, device: str) -> bool:
         """Whether the instance was listed with such a device."""
-        return device in self._devices(instance_id)
+        return (instance_id, device) in self._volumes
 
     def volume(self, instance_id: str, device: str) -> Volume | None:
         """The disk behind the device; None for a local disk or an unknown one."""
-        return self._volumes.get(self._devices(instance_id).get(device, ""))
-
-    def _devices(self, instance_id: str) -> Mapping[str, str]:
-        instance = self.by_id.get(instance_id)
-        devices = instance.metadata.get("devices") if instance else None
-        return devices if isinstance(devices, dict) else {}
+        return self._volumes.get((instance_id, device))
 
 
 def path_of(body: Body) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
-import random
 import threading
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -15,7 +12,8 @@ from data_collector.collectors.vultr.memory import Memory
 from data_collector.collectors.vultr.options import VultrOptions
 from data_collector.collectors.vultr.performance import PERIOD, Target
 from data_collector.collectors.vultr.resources import PLAN_KEYS, Plan, Service, Sizes
-from data_collector.collectors.vultr.session import Native, Session
+from data_collector.collectors.vultr.session import Session
+from data_collector.packing import Packed
 from optiinfra.accounts import Account
 from optiinfra.domain import Resource
 from optiinfra.errors import TransientError
@@ -33,27 +31,21 @@ _Key = tuple[str, str, str]
 class Listing:
     """A complete listing and when it began.
 
-    Packed page by page, so that a large fleet takes little room while it waits. `unseen` says
-    that no run for the inventory has been given it, and that every size in it is known.
+    `unseen` says that no run for the inventory has been given it.
     """
 
     began: datetime
-    _pages: Sequence[bytes]
-    unseen: bool
+    _entries: Packed[_Entry]
+    unseen: bool = True
 
     def resources(self) -> Iterator[Resource]:
         """What is listed, for the inventory."""
-        return (resource for resource, _ in self._entries(self._pages))
+        return (resource for resource, _ in self._entries)
 
     def targets(self, *, shuffled: bool = False) -> Iterator[Target]:
         """What is listed, to be measured."""
-        pages = random.sample(self._pages, len(self._pages)) if shuffled else self._pages
-        return (target for _, target in self._entries(pages))
-
-    @staticmethod
-    def _entries(pages: Sequence[bytes]) -> Iterator[_Entry]:
-        for page in pages:
-            yield from pickle.loads(zlib.decompress(page))  # noqa: S301  # packed below
+        entries = self._entries.shuffled() if shuffled else self._entries
+        return (target for _, target in entries)
 
 
 @dataclass
@@ -102,19 +94,25 @@ class Inventory:
     def _list(
         self, account: Account, session: Session, service: Service, options: VultrOptions
     ) -> Listing:
-        began = self.clock()
-        pages: list[bytes] = []
-        seen: set[str] = set()
-        sizes: Sizes | None = None
-        per_page = options.per_page if service.paged else None
-        for natives in session.pages(service.path, service.key, service.operation, per_page):
-            if natives and sizes is None:
-                sizes = self._sizes(session, service, options)
-            pages.append(_packed(_entries(service, natives, sizes, seen) if sizes else []))
-        listing = Listing(began, pages, unseen=True)
+        listing = Listing(self.clock(), Packed(self._entries(session, service, options)))
         if not session.clock_is_off:
             self._listings.put(_key(account, session, service), listing)
         return listing
+
+    def _entries(
+        self, session: Session, service: Service, options: VultrOptions
+    ) -> Iterator[_Entry]:
+        """Every entry with what is listed inside it; an id stands once in a listing."""
+        seen: set[str] = set()
+        sizes: Sizes | None = None
+        per_page = options.per_page if service.paged else None
+        for top in session.items(service.path, service.key, service.operation, per_page):
+            sizes = sizes or self._sizes(session, service, options)
+            for native in (top, *resources.children(service, top)):
+                resource = service.normalise(native, sizes)
+                if resource.resource_id not in seen:
+                    seen.add(resource.resource_id)
+                    yield resource, Target.of(resource, native)
 
     def _sizes(self, session: Session, service: Service, options: VultrOptions) -> Sizes:
         """The plans that a service's sizes need. Old ones do while new ones cannot be had."""
@@ -125,32 +123,15 @@ class Inventory:
         known = self._plans.get(key)
         if known is None or not timedelta(0) <= now - known[0] < PLAN_LIFE:
             try:
-                pages = session.pages(
+                listing = session.items(
                     service.plans, PLAN_KEYS[service.plans], "list_plans", options.per_page
                 )
-                plans = {one["id"]: resources.plan(one, gigabyte) for page in pages for one in page}
-                known = now, plans
+                known = now, {native["id"]: resources.plan(native, gigabyte) for native in listing}
                 self._plans.put(key, known)
             except TransientError:
                 if known is None:
                     raise
         return Sizes(gigabyte, known[1])
-
-
-def _entries(
-    service: Service, natives: Sequence[Native], sizes: Sizes, seen: set[str]
-) -> Iterator[_Entry]:
-    """The entries of a page with what is listed inside them; an id stands once in a listing."""
-    for top in natives:
-        for native in (top, *resources.children(service, top)):
-            resource = service.normalise(native, sizes)
-            if resource.resource_id not in seen:
-                seen.add(resource.resource_id)
-                yield resource, Target.of(resource, native)
-
-
-def _packed(entries: Iterator[_Entry] | Sequence[_Entry]) -> bytes:
-    return zlib.compress(pickle.dumps(list(entries)), level=1)
 
 
 def _key(account: Account, session: Session, service: Service) -> _Key:

@@ -129,9 +129,7 @@ class Session:
             raise answer
         return answer
 
-    def pages(
-        self, path: str, key: str, operation: str, per_page: int | None
-    ) -> Iterator[list[Native]]:
+    def items(self, path: str, key: str, operation: str, per_page: int | None) -> Iterator[Native]:
         """Every item of a listing, once. Ends without an error only when it was complete.
 
         `key` names the list in the answer; `per_page` is None where the listing knows no
@@ -144,12 +142,10 @@ class Session:
         query: dict[str, str | int] = {} if per_page is None else {"per_page": per_page}
         while True:
             page = self.get(path, operation, query)
-            items: list[Native] = []
             for item in _list(where, page, key):
                 if (item_id := _id(where, item)) not in seen:
                     seen.add(item_id)
-                    items.append(item)
-            yield items
+                    yield item
             meta = _mapping(page.get("meta"))
             if isinstance(total := meta.get("total"), int):
                 totals.add(total)
