@@ -8,7 +8,13 @@ import pytest
 from playwright.sync_api import expect
 from support.browser import OpenTab, Theme
 
-PAGES = {"fleet": "/", "performance": "/performance", "collection": "/collection"}
+PAGES = {
+    "fleet": "/",
+    "performance": "/performance",
+    "resources": "/resources",
+    "changes": "/changes",
+    "collection": "/collection",
+}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
