@@ -9,14 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks import endpoints, load, memory, page, providers, storage, writer
+from benchmarks import (
+    contention,
+    endpoints,
+    load,
+    memory,
+    page,
+    providers,
+    storage,
+    workers,
+    writer,
+)
 from benchmarks.endpoints import STEADY, Latency
 from benchmarks.report import Row, at_most, both_at_most, markdown
 from benchmarks.sources import Source, load_bitbrains, load_nab
 from optiinfra_database import Store, connect, migrate
 
 _DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-_PARTS = ("writer", "storage", "endpoints", "memory", "page", "providers")
+_PARTS = ("writer", "storage", "endpoints", "memory", "page", "providers", "load")
 
 _VISITS = 7
 
@@ -38,7 +48,12 @@ def main() -> None:
             rows += _storage(store, nab, bitbrains)
         if "endpoints" in options.parts:
             rows += _endpoints(store, [*nab, *bitbrains], options.sizes, options.rounds)
+        if "load" in options.parts:
+            rows += _readers(store, [*nab, *bitbrains], options.sizes[0])
         store.close()
+    if "load" in options.parts:
+        _say("load: workers")
+        rows += workers.measure()
     if "memory" in options.parts:
         _say("memory")
         rows += memory.measure()
@@ -51,6 +66,13 @@ def main() -> None:
     print(text)
     if options.output:
         options.output.write_text(text, encoding="utf-8")
+
+
+def _readers(store: Store, sources: Sequence[Source], size: float) -> list[Row]:
+    _say(f"load: readers over {size:g} M points")
+    end = load.quarter_hour()
+    load.fill(store, sources, int(size * 1e6), end=end)
+    return contention.measure(store, end=end)
 
 
 def _options() -> argparse.Namespace:

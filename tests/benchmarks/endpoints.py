@@ -66,7 +66,7 @@ def measure(store: Store, *, end: datetime, rounds: int) -> list[Latency]:
         (resource_app, _resource_paths(end, resource_id)),
     ):
         app = make(settings, store, CollectorClient("http://127.0.0.1:9"))
-        with _served(app) as port, _Client(port) as client:
+        with served(app) as port, _Client(port) as client:
             latencies += [
                 _latency(store, client, name, path, rounds) for name, path in paths.items()
             ]
@@ -180,7 +180,7 @@ class _Client:
 
 
 @contextmanager
-def _served(app: FastAPI) -> Iterator[int]:
+def served(app: FastAPI) -> Iterator[int]:
     """The app behind uvicorn in a thread, as its own process would serve it."""
     listener = socket.create_server(("127.0.0.1", 0))
     # asyncio does so itself for a port that it opens, not for a socket made like this one.

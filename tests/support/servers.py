@@ -38,6 +38,12 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process that runs; AssertionError while none does."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Returns once the server says that it answers."""
         self._process = subprocess.Popen(
