@@ -14,7 +14,7 @@ from support.faulty_world import PROVIDER, SOURCE, Tally, World
 from support.plugins import install_provider
 
 #: In parts, so that test processes share them.
-PARTS = 10
+PARTS = 20
 SCHEDULES = int(os.environ.get("OPTIINFRA_TEST_SCHEDULES", "200"))
 
 
