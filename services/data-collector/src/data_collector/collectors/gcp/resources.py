@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from optiinfra.catalog import ResourceStatus, ResourceType
@@ -100,8 +101,11 @@ def region_of(location: str) -> str:
     return zone[1] if zone else location
 
 
-def placed(location: str) -> dict[str, object]:
-    """Region, and zone where the location is one, as metadata."""
+@lru_cache(maxsize=1024)
+def placed(location: str) -> Mapping[str, object]:
+    """Region, and zone where the location is one, as metadata: one object for each location,
+    which all its series share.
+    """
     region = region_of(location)
     return _known(region=region, zone=location if location != region else None)
 
