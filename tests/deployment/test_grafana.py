@@ -21,6 +21,9 @@ from optiinfra.testing.simulated import SimulatedProvider
 from optiinfra_database import Store
 from optiinfra_database.directory import Directory
 
+# The store is filled once, by one worker.
+pytestmark = pytest.mark.xdist_group("grafana")
+
 FOLDER = REPOSITORY / "deploy" / "grafana"
 BOARDS = {path.stem: json.loads(path.read_text()) for path in (FOLDER / "dashboards").glob("*")}
 SOURCES = {

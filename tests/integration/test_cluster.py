@@ -38,6 +38,9 @@ from performance_agent.readers.selection import Selection
 from resource_agent.readers.resource_reader import ChangeFilters, ResourceReader
 from resource_agent.readers.selection import Filters, Owner
 
+# The cluster is filled once, by one worker.
+pytestmark = pytest.mark.xdist_group("cluster")
+
 NOW = datetime.now(UTC).replace(microsecond=0)
 WINDOW = Window(NOW - timedelta(days=6), NOW)
 ACME = Selection("acme", ["simulated"], WINDOW)
