@@ -40,7 +40,7 @@ def demo(folder: Path, resources: int) -> Iterator[Standalone]:
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=60)
 
 
 def collected(server: Standalone, customer_id: str) -> set[tuple[str, str]]:
