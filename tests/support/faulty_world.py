@@ -208,12 +208,14 @@ class World:
     def _clock_jumps(self) -> None:
         """The store's clock is off for an interval or two, and then put right.
 
-        One that is ahead is put right before the time that it claimed has come: afterwards
-        nothing tells its claims from honest ones.
+        One that is ahead is put right before the time that it claimed has come, and nothing
+        else fails meanwhile: what it wrote without a word in the ledger cannot be told from
+        honest readings.
         """
         hours = self.random.choice([-6, -1, 12, 24])
         self.fault("clock ahead" if hours > 0 else "clock behind")
         self.store_ahead = hours * HOUR
+        self.calm = hours > 0
         for _ in range(self.random.choice([1, 2])):
             self.cycle()
         self.store_ahead = timedelta()
