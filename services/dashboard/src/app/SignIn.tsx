@@ -46,8 +46,10 @@ export function SignIn({ why }: { why: string }) {
           />
           <p className="text-muted">
             Your administrator makes one with{" "}
-            <code className="rounded bg-sunken px-1 py-0.5">optiinfra token --customer NAME</code>.
-            It is kept in this tab alone.
+            <code className="rounded bg-sunken px-1 py-0.5 whitespace-nowrap">
+              optiinfra token --customer NAME
+            </code>
+            . It is kept in this tab alone.
           </p>
         </div>
         <Button type="submit" look="primary">

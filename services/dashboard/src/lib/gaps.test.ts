@@ -60,8 +60,11 @@ test("totals are the mean share, the earliest end and all gaps", () => {
   expect(coverageTotals([one, two])).toEqual({
     ratio: 0.75,
     until: "2026-11-20T11:00:00Z",
+    never: 0,
     gaps: 1,
   });
-  expect(coverageTotals([one, scope("c", [], { collected_until: null })])?.until).toBeNull();
+  const never = scope("c", [], { collected_until: null });
+  expect(coverageTotals([one, never])).toMatchObject({ until: one.collected_until, never: 1 });
+  expect(coverageTotals([never])?.until).toBeNull();
   expect(coverageTotals([])).toBeNull();
 });

@@ -37,18 +37,21 @@ export function explain(gaps: ScopeGap[], subject: Subject, from: number, to: nu
 export interface CoverageTotals {
   /** Mean over the scopes of the share that is collected. */
   ratio: number;
-  /** Every scope is collected up to here; null where one never was. */
+  /** Every scope that was ever collected is so up to here; null where none was. */
   until: string | null;
+  /** Scopes that were never collected. */
+  never: number;
   gaps: number;
 }
 
 /** All scopes in one; null where there are none. */
 export function coverageTotals(coverage: ScopeCoverage[]): CoverageTotals | null {
   if (coverage.length === 0) return null;
-  const untils = coverage.map((scope) => scope.collected_until);
+  const untils = coverage.flatMap((scope) => scope.collected_until ?? []);
   return {
     ratio: coverage.reduce((sum, scope) => sum + scope.ratio, 0) / coverage.length,
-    until: untils.reduce((least, one) => (least && one ? (one < least ? one : least) : null)),
+    until: untils.toSorted()[0] ?? null,
+    never: coverage.length - untils.length,
     gaps: coverage.reduce((sum, scope) => sum + scope.gaps.length, 0),
   };
 }

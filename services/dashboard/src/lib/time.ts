@@ -22,11 +22,11 @@ export function utcTime(at: Date): string {
   return `${UTC.format(at)} UTC`;
 }
 
-/** Like `5 min. ago`. */
+/** Like `5 min. ago`; what clocks that differ put into the future is now. */
 export function relativeTime(at: Date, now: Date): string {
-  const seconds = (at.getTime() - now.getTime()) / 1000;
+  const seconds = Math.min((at.getTime() - now.getTime()) / 1000, 0);
   for (const [unit, length] of STEPS) {
-    if (Math.abs(seconds) >= length) return RELATIVE.format(Math.round(seconds / length), unit);
+    if (-seconds >= length) return RELATIVE.format(Math.round(seconds / length), unit);
   }
   return "just now";
 }

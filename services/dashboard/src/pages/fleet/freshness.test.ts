@@ -48,6 +48,11 @@ test("the scope that lags behind is what counts", () => {
   expect(freshnessOf(answer(...scopes), [], NOW).word).toBe("Stale");
 });
 
+test("a scope that was never collected leaves the rest partial", () => {
+  const scopes = [scope("2026-11-20T11:45:00Z"), scope(null)];
+  expect(freshnessOf(answer(...scopes), [], NOW)).toMatchObject({ word: "Partial", tone: "warn" });
+});
+
 test("it says what keeps the data back: the run's error, else the scope's gap", () => {
   const denied = scope("2026-11-20T11:45:00Z", [{ detail: "grant monitoring.read" }]);
   expect(freshnessOf(answer(denied), [], NOW).why).toBe("aws/prod/eu: grant monitoring.read");

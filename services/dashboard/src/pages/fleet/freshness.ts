@@ -7,7 +7,7 @@ export interface Freshness {
   tone: Tone;
   /** In one word. */
   word: string;
-  /** Every scope is collected up to here; null where one never was. */
+  /** Every scope that was ever collected is so up to here; null where none was. */
   until: string | null;
   /** Of the time, from 0 to 1; null where nothing was ever collected. */
   ratio: number | null;
@@ -39,6 +39,7 @@ export function freshnessOf(
   const shared = { until: totals.until, ratio: totals.ratio, since };
   if (age > STALE_MS) return { ...shared, tone: "bad", word: "Stale", why };
   if (age > LATE_MS) return { ...shared, tone: "warn", word: "Late", why };
+  if (totals.never > 0) return { ...shared, tone: "warn", word: "Partial", why };
   return { ...shared, tone: "good", word: "Fresh", why };
 }
 

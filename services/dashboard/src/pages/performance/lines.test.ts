@@ -49,7 +49,8 @@ test("only gaps of whole scopes stand out, and what is provisional", () => {
     ...{ provider: "aws", scope: "aws/prod", start: RANGE.start, end: RANGE.end },
     ...{ reason: "throttled" as const, resource_id: null, metric_name: null, detail: null },
   };
-  const shades = shadesOf([gap, { ...gap, resource_id: "i-1" }], 100, 200);
+  const other = { ...gap, scope: "aws/test" };
+  const shades = shadesOf([gap, other, { ...gap, resource_id: "i-1" }], 100, 200);
   expect(shades.map(({ hatched, color }) => [hatched, color])).toEqual([
     [true, "bad"],
     [false, "info"],

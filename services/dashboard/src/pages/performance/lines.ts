@@ -84,12 +84,25 @@ export function drawingOf(
 /** What stands out behind the lines: gaps of whole scopes, and what is not settled yet. */
 export function shadesOf(gaps: ScopeGap[], provisionalFrom: number | null, end: number): Shade[] {
   const whole = gaps.filter((gap) => gap.resource_id === null && gap.metric_name === null);
-  const shades = whole.map((gap) => ({
-    start: Date.parse(gap.start) / 1000,
-    end: Date.parse(gap.end) / 1000,
-    color: gap.reason === "not_yet_published" ? "info" : "bad",
-    hatched: true,
-  }));
+  const shades = merged(
+    whole.map((gap) => ({
+      start: Date.parse(gap.start) / 1000,
+      end: Date.parse(gap.end) / 1000,
+      color: gap.reason === "not_yet_published" ? "info" : "bad",
+      hatched: true,
+    })),
+  );
   if (provisionalFrom === null) return shades;
   return [...shades, { start: provisionalFrom, end, color: "info", hatched: false }];
+}
+
+/** Gaps of several scopes at one time stand out once. */
+function merged(shades: Shade[]): Shade[] {
+  const joined: Shade[] = [];
+  for (const shade of shades.toSorted((a, b) => a.start - b.start)) {
+    const open = joined.find((one) => one.color === shade.color && one.end >= shade.start);
+    if (open) open.end = Math.max(open.end, shade.end);
+    else joined.push(shade);
+  }
+  return joined;
 }
