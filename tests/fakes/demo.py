@@ -164,6 +164,7 @@ def _events(aws: FakeAws, gcp: FakeGcp, azure: AzureFake, vultr: FakeVultr) -> E
         vultr.lists["instances"][-1]["power_status"] = "stopped"
 
     def something_came() -> None:
+        now = vultr.clock().isoformat(timespec="seconds")
         aws.instances(1, launched=aws.clock(), volumes=True)
         machine = gcp.fleet.machines[1]
         number = len(gcp.fleet.machines)
@@ -172,12 +173,13 @@ def _events(aws: FakeAws, gcp: FakeGcp, azure: AzureFake, vultr: FakeVultr) -> E
             id=str(int(machine.id) + number),
             name=f"vm-{number}",
             devices=(Device("persistent-disk-0", f"vm-{number}"),),
+            created=now,
         )
         gcp.fleet.machines.append(made)
         gcp.fleet.disks.append(Disk("6000000000000000003", made.name, made.zone, 50, (made.path,)))
         gcp.rebuild()
-        azure.add(resource(VM, len(azure.bodies), "westeurope"))
-        vultr.add_instance(len(vultr.lists["instances"]))
+        azure.add(resource(VM, 900, "westeurope"))
+        vultr.add_instance(len(vultr.lists["instances"]))["date_created"] = now
 
     return {
         timedelta(hours=3): something_went_and_something_changed,

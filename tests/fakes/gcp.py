@@ -100,6 +100,7 @@ class Machine:
     status: str
     devices: tuple[Device, ...]
     agent: bool
+    created: str = "2026-01-05T02:00:00.000-08:00"
 
     @property
     def running(self) -> bool:
@@ -1165,7 +1166,7 @@ def _instances(fake: FakeGcp) -> list[tuple[str, dict[str, Any]]]:
                 "zone": _link(fake, f"zones/{m.zone}"),
                 "machineType": _link(fake, f"zones/{m.zone}/machineTypes/{m.type}"),
                 "status": m.status,
-                "creationTimestamp": "2026-01-05T02:00:00.000-08:00",
+                "creationTimestamp": m.created,
                 "labels": {"env": "prod", "number": m.name},
                 "metadata": {"items": [{"key": "startup-script", "value": SECRET}]},
                 "selfLink": _link(fake, m.path),
