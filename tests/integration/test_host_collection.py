@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.collector import Clock, TestCollector
 from support.node_exporter import NodeExporter, free_port, run_node_exporter
 
 from data_collector import node_exporter as exporter
@@ -20,6 +21,7 @@ from optiinfra.accounts import Account
 from optiinfra.calls import Calls
 from optiinfra.domain import Gap, Kind, Resource, Series, Window, floor_time
 from optiinfra.errors import TransientError
+from optiinfra_database import Store
 
 LOCAL = Account("local", "this-host", "host")
 
@@ -62,6 +64,15 @@ def test_this_machine_reads_as_psutil_says() -> None:
     assert host["uptime"] == pytest.approx(time.time() - psutil.boot_time(), abs=5)
     assert host["availability"] == 100
     assert 0 <= host["cpu_utilization"] <= 100
+
+
+def test_a_reading_has_settled_as_soon_as_it_is_stored(store: Store) -> None:
+    """Nobody will ever say another value of that moment."""
+    collector = TestCollector(store, HostProvider(), LOCAL, Clock(datetime.now(UTC)))
+    collector.collect(Kind.PERFORMANCE)
+    points = "SELECT count(), countIf(settled) FROM performance_metrics FINAL"
+    [(stored, settled)] = store.query(points)
+    assert stored == settled > 0
 
 
 def test_cpu_is_what_psutil_works_out_from_the_same_counters() -> None:
