@@ -62,7 +62,7 @@ lint: setup ## Check style, imports and the rules between packages
 	$(call page,lint)
 
 SCAN := .venv/scan
-scan: setup ## Scan the code, and the pinned versions for known faults (asks PyPI)
+scan: setup ## Scan the code, and the pinned versions for known faults (asks for advisories)
 	$(BIN)/ruff check --select S .
 	@test -x $(SCAN)/bin/pip-audit || { $(PYTHON) -m venv $(SCAN) && $(SCAN)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
 	$(SCAN)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
