@@ -40,7 +40,7 @@ _DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 _FOLDER = Path(".optiinfra", "demo")
 _KEY_VARIABLE = "VULTR_API_KEY"
 #: Longer than OptiInfra takes from Ctrl-C to its exit.
-_STOP_SECONDS = 15.0
+_STOP_SECONDS = 30.0
 #: How much of the past a new store gets.
 _PAST = timedelta(hours=4)
 
