@@ -16,6 +16,7 @@ from benchmarks import (
     memory,
     page,
     providers,
+    scrolling,
     storage,
     workers,
     writer,
@@ -26,7 +27,7 @@ from benchmarks.sources import Source, load_bitbrains, load_nab
 from optiinfra_database import Store, connect, migrate
 
 _DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-_PARTS = ("writer", "storage", "endpoints", "memory", "page", "providers", "load")
+_PARTS = ("writer", "storage", "endpoints", "memory", "page", "scrolling", "providers", "load")
 
 _VISITS = 7
 
@@ -60,6 +61,9 @@ def main() -> None:
     if "page" in options.parts:
         _say("page")
         rows += page.measure([*nab, *bitbrains], rounds=_VISITS)
+    if "scrolling" in options.parts:
+        _say("scrolling")
+        rows += scrolling.measure()
     if "providers" in options.parts:
         rows += providers.measure(_say)
     text = markdown(rows)

@@ -27,7 +27,7 @@ export function Shell() {
       </a>
       <Sidebar />
       <div className="flex min-w-0 flex-1 flex-col">
-        <header className="sticky top-0 z-30 border-b border-line bg-surface/95 backdrop-blur">
+        <header className="sticky top-0 z-30 border-b border-line bg-surface">
           <div className="flex items-center gap-2 px-4 py-2.5 lg:px-6">
             <div className="lg:hidden">
               <Brand />

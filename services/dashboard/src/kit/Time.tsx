@@ -3,14 +3,21 @@ import { localTime, relativeTime, utcTime } from "@/lib/time";
 
 const TICK_MS = 30_000;
 let now = new Date();
+let timer: number | undefined;
+const listeners = new Set<() => void>();
 
+/** One timer for all of them: a table shows many times. */
 function everyTick(tell: () => void): () => void {
-  const timer = setInterval(() => {
+  listeners.add(tell);
+  timer ??= window.setInterval(() => {
     now = new Date();
-    tell();
+    for (const listener of listeners) listener();
   }, TICK_MS);
   return () => {
+    listeners.delete(tell);
+    if (listeners.size > 0) return;
     clearInterval(timer);
+    timer = undefined;
   };
 }
 

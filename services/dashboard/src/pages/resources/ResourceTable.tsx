@@ -1,6 +1,14 @@
-import { Link } from "@tanstack/react-router";
+import { useRouter } from "@tanstack/react-router";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, memo, useEffect, useLayoutEffect, useRef, useState } from "react";
+import {
+  type KeyboardEvent,
+  memo,
+  type MouseEvent,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 import type { Resource } from "@/api/types";
 import { Badge, StatusBadge } from "@/kit/Badge";
 import { Tag } from "@/kit/Tag";
@@ -29,16 +37,18 @@ const COLUMNS = [
 export function ResourceTable({
   rows,
   total,
-  asOf,
+  suffix,
   more,
 }: {
   rows: Resource[];
   /** How many there are, loaded or not. */
   total: number;
-  asOf: string | undefined;
+  /** The query string of the resources' own pages. */
+  suffix: string;
   /** Loads the next page; undefined where there is none, or while it comes. */
   more: (() => void) | undefined;
 }) {
+  const router = useRouter();
   const table = useRef<HTMLTableElement>(null);
   const [top, setTop] = useState(0);
   useLayoutEffect(() => {
@@ -49,6 +59,8 @@ export function ResourceTable({
     count: rows.length,
     estimateSize: () => ROW_PX,
     overscan: OVERSCAN,
+    // Rows are prepared beyond what is in sight; drawing them need not hold up the scrolling.
+    useFlushSync: false,
     scrollMargin: top,
   });
   const inSight = virtualizer.getVirtualItems();
@@ -65,6 +77,10 @@ export function ResourceTable({
       aria-label="Resources"
       aria-rowcount={total + 1}
       onKeyDown={goToNeighbour}
+      onClick={(event) => {
+        const href = followed(event);
+        if (href) router.history.push(href);
+      }}
       className="w-full table-fixed border-collapse text-left"
     >
       <colgroup>
@@ -89,7 +105,7 @@ export function ResourceTable({
         <Space rows={first} />
         {inSight.map(({ index }) => {
           const row = rows[index];
-          return row && <Row key={index} row={row} index={index} asOf={asOf} />;
+          return row && <Row key={index} row={row} index={index} suffix={suffix} />;
         })}
         <Space rows={rows.length - last - 1} />
       </tbody>
@@ -109,11 +125,11 @@ function Space({ rows }: { rows: number }) {
 const Row = memo(function Row({
   row,
   index,
-  asOf,
+  suffix,
 }: {
   row: Resource;
   index: number;
-  asOf: string | undefined;
+  suffix: string;
 }) {
   const tags = tagsOf(row.metadata);
   const size = sizeOf(row.metadata);
@@ -124,14 +140,12 @@ const Row = memo(function Row({
       className="border-b border-line hover:bg-sunken/60"
     >
       <td className="py-1 pr-3 pl-4">
-        <Link
-          to="/resources/$resourceId"
-          params={{ resourceId: row.resource_id }}
-          search={{ as_of: asOf }}
+        <a
+          href={`/resources/${encodeURIComponent(row.resource_id)}${suffix}`}
           className="block truncate font-medium text-accent hover:underline"
         >
           {row.resource_name || row.resource_id}
-        </Link>
+        </a>
         <Second className="font-mono max-md:hidden" title={row.resource_id}>
           {row.resource_id}
         </Second>
@@ -193,6 +207,18 @@ function Second({
       {children}
     </p>
   );
+}
+
+/**
+ * The address of a link that a click follows in this tab. The rows' links are plain, since the
+ * router's own take most of the time that a row takes.
+ */
+function followed(event: MouseEvent): string | null | undefined {
+  const changed = event.metaKey || event.ctrlKey || event.shiftKey || event.altKey;
+  if (changed || event.button !== 0) return null;
+  const href = (event.target as Element).closest("tbody a")?.getAttribute("href");
+  if (href) event.preventDefault();
+  return href;
 }
 
 function goToNeighbour(event: KeyboardEvent<HTMLTableElement>): void {

@@ -2,7 +2,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { everyMinute } from "@/app/queryClient";
-import { useScope, useSetSearch } from "@/app/scope";
+import { scopeSearch, useScope, useSetSearch } from "@/app/scope";
 import { Button } from "@/kit/Button";
 import { PageHeader } from "@/kit/Card";
 import { CsvButton } from "@/kit/download";
@@ -30,11 +30,13 @@ export function ResourcesPage() {
   const list = useInfiniteQuery(resourcesQuery(owner, search));
   const counts = useQuery({ ...countsQuery(owner, search), refetchInterval: everyMinute });
   const rows = useMemo(() => list.data?.pages.flatMap((page) => page.data) ?? [], [list.data]);
+  const firstPage = list.data?.pages[0]?.data;
   const tags = useMemo(
-    () => [...new Set(rows.flatMap((row) => tagsOf(row.metadata)))].slice(0, SUGGESTED_TAGS),
-    [rows],
+    () => [...new Set(firstPage?.flatMap((row) => tagsOf(row.metadata)))].slice(0, SUGGESTED_TAGS),
+    [firstPage],
   );
   const total = counts.data?.resources;
+  const suffix = stringifySearch({ ...scopeSearch({ ...everything }), as_of: search.as_of });
   const { fetchNextPage, hasNextPage, isFetching } = list;
   const more = useMemo(
     () =>
@@ -79,12 +81,7 @@ export function ResourcesPage() {
             <div
               className={`rounded-xl border border-line bg-surface ${list.isPlaceholderData ? "opacity-60" : ""}`}
             >
-              <ResourceTable
-                rows={rows}
-                total={total ?? rows.length}
-                asOf={search.as_of}
-                more={more}
-              />
+              <ResourceTable rows={rows} total={total ?? rows.length} suffix={suffix} more={more} />
               {hasNextPage && <Loading label="Loading more" />}
             </div>
           )}
