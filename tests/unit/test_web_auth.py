@@ -89,6 +89,36 @@ def test_issued_token_is_let_in(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("expected", "named", "status"),
+    [
+        (None, None, 200),
+        (None, "somebody", 401),
+        ("optiinfra", None, 401),
+        ("optiinfra", "somebody", 401),
+        ("optiinfra", ["somebody", "optiinfra"], 200),
+    ],
+)
+def test_a_token_for_another_audience_is_refused(
+    expected: str | None, named: str | list[str] | None, status: int
+) -> None:
+    api = Api(service(SETTINGS.model_copy(update={"jwt_audience": expected})))
+    text = jwt.encode(claims(aud=named), SECRET, "HS256")
+    response = api.get("/api/acme/aws", headers={"Authorization": f"Bearer {text}"})
+    assert response.status_code == status
+
+
+def test_an_issued_token_names_the_audience() -> None:
+    settings = SETTINGS.model_copy(update={"jwt_audience": "optiinfra"})
+    text = issue_token(
+        settings, customers=["acme"], role=Role.VIEWER, subject="ana", lifetime=timedelta(minutes=5)
+    )
+    response = Api(service(settings)).get(
+        "/api/acme/aws", headers={"Authorization": f"Bearer {text}"}
+    )
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {},

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     auth: Literal["none", "jwt"] = "none"
     jwt_secret: SecretStr | None = None
     jwt_jwks_url: str | None = Field(default=None, repr=False)
+    jwt_audience: str | None = None
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     triggers_per_minute: int = Field(default=30, ge=1)
     exports_per_minute: int = Field(default=30, ge=1)

@@ -109,11 +109,13 @@ def create_authenticator(settings: Settings) -> Authenticator:
         everyone = Principal("anonymous", frozenset({EVERY_CUSTOMER}), Role.OWNER)
         return lambda _authorization: _at_once(everyone)
     if settings.jwt_jwks_url:
-        check = _bearer(KeySet(settings.jwt_jwks_url).find, ["RS256", "ES256"])
+        check = _bearer(
+            KeySet(settings.jwt_jwks_url).find, ["RS256", "ES256"], settings.jwt_audience
+        )
         # The keys may have to be fetched first.
         return lambda authorization: run_in_threadpool(check, authorization)
     secret = _secret(settings)
-    check = _bearer(lambda _token: secret, ["HS256"])
+    check = _bearer(lambda _token: secret, ["HS256"], settings.jwt_audience)
     return lambda authorization: _at_once(check(authorization))
 
 
@@ -201,13 +203,15 @@ def issue_token(
 ) -> str:
     """A token signed with JWT_SECRET. Raises ConfigError where there is none."""
     now = datetime.now(UTC)
-    claims = {
+    claims: dict[str, Any] = {
         "sub": subject,
         "customers": list(customers),
         "role": role.name.lower(),
         "iat": now,
         "exp": now + lifetime,
     }
+    if settings.jwt_audience is not None:
+        claims["aud"] = settings.jwt_audience
     return jwt.encode(claims, _secret(settings), algorithm="HS256")
 
 
@@ -226,7 +230,7 @@ class _Claims(BaseModel):
 
 
 def _bearer(
-    key_for: Callable[[str], Any], algorithms: list[str]
+    key_for: Callable[[str], Any], algorithms: list[str], audience: str | None
 ) -> Callable[[str | None], Principal]:
     def authenticate(authorization: str | None) -> Principal:
         scheme, _, token = (authorization or "").partition(" ")
@@ -237,6 +241,8 @@ def _bearer(
                 token.strip(),
                 key_for(token.strip()),
                 algorithms=algorithms,
+                # None refuses a token that names an audience: it was made for somebody else.
+                audience=audience,
                 leeway=_LEEWAY,
                 options={"require": ["sub", "customers", "role", "exp"]},
             )
@@ -247,6 +253,8 @@ def _bearer(
             raise _unauthorized("The token has expired.") from error
         except jwt.MissingRequiredClaimError as error:
             raise _unauthorized(f"The token lacks the claim {error.claim!r}.") from error
+        except jwt.InvalidAudienceError as error:
+            raise _unauthorized("The token is for another audience.") from error
         except ValidationError as error:
             claim = error.errors()[0]["loc"][0]
             raise _unauthorized(f"The token's claim {claim!r} cannot be used.") from error
