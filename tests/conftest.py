@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.servers import redis_server
 
 from optiinfra.logging import configure_logging
 from optiinfra_database import Store, connect, migrate
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# A machine that is busy with other things is slow, and what is tested is none the worse.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session", autouse=True)
