@@ -52,8 +52,8 @@ test: setup ## Run every test that needs no browser
 e2e: page ## Run the tests that need a browser, and keep what it showed in tests/e2e/screenshots
 	$(BIN)/pytest tests/e2e
 
-faults: setup ## Collect through SCHEDULES random schedules of faults and compare with the truth
-	OPTIINFRA_TEST_SCHEDULES=$(or $(SCHEDULES),200) $(BIN)/pytest -q -n auto tests/integration/test_random_faults.py
+faults: setup ## Collect and list through SCHEDULES (1000) random schedules of faults and compare with the truth
+	OPTIINFRA_TEST_SCHEDULES=$(or $(SCHEDULES),1000) $(BIN)/pytest -q -n auto tests/integration/test_random_faults.py tests/integration/test_*_fault_schedules.py
 
 lint: setup ## Check style, imports and the rules between packages
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A thousand schedules of faults on AWS's listings: nothing that lives is ever deleted."""
+"""Schedules of faults on AWS's listings: nothing that lives is ever deleted."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections.abc import Iterator
 import pytest
 import stamina
 from fakes.aws_listings import REGION, ListedCloud, ListedSession
-from support.fault_schedules import Fault, StoreBooks, Tally, survive
+from support.fault_schedules import PART, PARTS, Fault, StoreBooks, Tally, survive
 
 from data_collector.collectors.aws import AwsProvider
 from optiinfra.accounts import Account
 from optiinfra.domain import Kind
 from optiinfra_database import Store
-
-PART = 250
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,7 +44,7 @@ def follow(number: int, session: ListedSession, store: Store | None = None) -> T
     return survive(number, session.cloud, provider, account, scopes=scopes, books=books)
 
 
-@pytest.mark.parametrize("first", range(0, 1000, PART))
+@pytest.mark.parametrize("first", PARTS)
 def test_nothing_that_lives_is_deleted(session: ListedSession, first: int) -> None:
     tally = sum((follow(number, session) for number in range(first, first + PART)), Tally())
     assert tally.struck == set(Fault)

@@ -1,4 +1,4 @@
-"""A thousand schedules of faults on Azure's listings: nothing that lives is ever deleted."""
+"""Schedules of faults on Azure's listings: nothing that lives is ever deleted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import pytest
 import stamina
 from fakes.azure import SUBSCRIPTION, AzureFake
 from fakes.azure_listings import ListedCloud, reached
-from support.fault_schedules import Fault, StoreBooks, Tally, survive
+from support.fault_schedules import PART, PARTS, Fault, StoreBooks, Tally, survive
 
 from data_collector.collectors.azure import AzureProvider
 from optiinfra.accounts import Account
 from optiinfra_database import Store
-
-PART = 250
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -51,7 +49,7 @@ def follow(
         return survive(number, cloud, provider, account, books=books)
 
 
-@pytest.mark.parametrize("first", range(0, 1000, PART))
+@pytest.mark.parametrize("first", PARTS)
 def test_nothing_that_lives_is_deleted(
     provider: AzureProvider, fake: AzureFake, first: int
 ) -> None:

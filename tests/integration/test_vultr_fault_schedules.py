@@ -1,4 +1,4 @@
-"""A thousand schedules of faults on Vultr's listings: nothing that lives is ever deleted."""
+"""Schedules of faults on Vultr's listings: nothing that lives is ever deleted."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import pytest
 import stamina
 from fakes.vultr_listings import ListedCloud, reached
 from support.collector import Clock
-from support.fault_schedules import Fault, StoreBooks, Tally, survive
+from support.fault_schedules import PART, PARTS, Fault, StoreBooks, Tally, survive
 
 from data_collector.collectors.vultr import VultrProvider
 from optiinfra.accounts import Account
 from optiinfra_database import Store
-
-PART = 250
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,7 +38,7 @@ def follow(number: int, store: Store | None = None) -> Tally:
         return survive(number, cloud, VultrProvider(clock=clock), account, books=books, clock=clock)
 
 
-@pytest.mark.parametrize("first", range(0, 1000, PART))
+@pytest.mark.parametrize("first", PARTS)
 def test_nothing_that_lives_is_deleted(first: int) -> None:
     tally = sum((follow(number) for number in range(first, first + PART)), Tally())
     assert tally.struck == set(Fault)

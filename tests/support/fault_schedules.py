@@ -10,6 +10,7 @@ The fake of a provider takes part by satisfying `Cloud`.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,9 @@ from optiinfra_database import Store
 from optiinfra_database.tables import RESOURCE_CHANGES, RESOURCES_LATEST
 
 CYCLE = timedelta(minutes=15)
+#: A test follows so many schedules, `PART` after `PART`; `make faults` has more of them followed.
+PART = 250
+PARTS = range(0, int(os.environ.get("OPTIINFRA_TEST_SCHEDULES", PART)), PART)
 
 
 class Fault(StrEnum):
