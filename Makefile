@@ -17,7 +17,7 @@ PAGE_SOURCES := $(wildcard $(PAGE)/*.html $(PAGE)/*.json $(PAGE)/*.ts) $(shell f
 NODE_FITS := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(!(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19)))'
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup page run demo test e2e faults lint scan types secrets compose-check chart-check bench golden clean
+.PHONY: help setup page run demo test thorough e2e faults lint scan types secrets compose-check chart-check bench golden clean
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ test: setup ## Run every test that needs no browser
 
 e2e: page ## Run the tests that need a browser, and keep what it showed in tests/e2e/screenshots
 	$(BIN)/pytest tests/e2e
+
+thorough: setup ## Run the proofs that are too long for make test
+	$(BIN)/pytest -n auto --dist loadgroup -m thorough
 
 faults: setup ## Collect and list through SCHEDULES (1000) random schedules of faults and compare with the truth
 	OPTIINFRA_TEST_SCHEDULES=$(or $(SCHEDULES),1000) $(BIN)/pytest -q -n auto tests/integration/test_random_faults.py tests/integration/test_*_fault_schedules.py

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from support.servers import redis_server
 
@@ -26,6 +27,12 @@ settings.load_profile("busy")
 def _quiet_logs() -> None:
     """Logs go through the standard library, which pytest captures and shows on failure."""
     configure_logging("console", level="WARNING")
+
+
+@pytest.fixture(autouse=True)
+def _own_log_context() -> None:
+    """A test that runs a task by hand leaves the task's log context to nobody."""
+    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture(scope="session")

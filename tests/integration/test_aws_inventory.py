@@ -47,6 +47,7 @@ def shared_fake() -> Iterator[FakeAws]:
         yield running
 
 
+@pytest.mark.thorough
 @settings(
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -39,7 +39,7 @@ from resource_agent.readers.resource_reader import ChangeFilters, ResourceReader
 from resource_agent.readers.selection import Filters, Owner
 
 # The cluster is filled once, by one worker.
-pytestmark = pytest.mark.xdist_group("cluster")
+pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.thorough]
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 WINDOW = Window(NOW - timedelta(days=6), NOW)

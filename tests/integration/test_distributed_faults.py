@@ -16,6 +16,8 @@ from support.cluster import (
 
 from optiinfra_database import Store, connect
 
+pytestmark = pytest.mark.thorough
+
 #: An account of each kind of poison; what eats all memory is killed by the kernel as here.
 POISON = """
     import os

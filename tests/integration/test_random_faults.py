@@ -15,7 +15,7 @@ from support.plugins import install_provider
 
 #: So many in one test; of several tests each test process takes some.
 PART = 10
-SCHEDULES = int(os.environ.get("OPTIINFRA_TEST_SCHEDULES", "40"))
+SCHEDULES = int(os.environ.get("OPTIINFRA_TEST_SCHEDULES", "20"))
 
 
 @pytest.fixture(scope="module", autouse=True)

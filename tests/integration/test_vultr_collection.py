@@ -317,6 +317,7 @@ steps = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(
     max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

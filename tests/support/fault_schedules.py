@@ -36,7 +36,7 @@ from optiinfra_database.tables import RESOURCE_CHANGES, RESOURCES_LATEST
 
 CYCLE = timedelta(minutes=15)
 #: A test follows so many schedules, `PART` after `PART`; `make faults` has more of them followed.
-PART = 250
+PART = 100
 PARTS = range(0, int(os.environ.get("OPTIINFRA_TEST_SCHEDULES", PART)), PART)
 
 
