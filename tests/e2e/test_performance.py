@@ -68,6 +68,7 @@ def test_customer_provider_and_range_are_filters_of_every_page(
 def test_dragging_zooms_and_back_returns(clouds: str, open_tab: OpenTab) -> None:
     page = open_tab(clouds + ACME).page
     chart(page)
+    page.wait_for_load_state("networkidle")  # what still comes would move the chart
     box = page.locator(".u-over").bounding_box()
     assert box
     middle = box["y"] + box["height"] / 2
