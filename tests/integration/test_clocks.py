@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 from support.collector import RETENTION, Clock, Points, TestCollector, points_of
 
 from data_collector.storage.rollups import Rollups
+from data_collector.storage.run_ledger import RunLedger, ended_at, new_run
 from data_collector.storage.store_clock import StoreClock
 from optiinfra.accounts import Account
-from optiinfra.domain import Gap, Kind, Resource, Scope, Series, Window, floor_time
+from optiinfra.domain import Gap, Kind, Resource, RunStatus, Scope, Series, Window, floor_time
 from optiinfra.errors import StoreUnavailableError
 from optiinfra.testing.simulated import TIMING, SimulatedProvider
 from optiinfra_database import Store
@@ -113,6 +115,57 @@ def test_a_clock_that_was_ahead_hides_nothing_from_who_comes_after(store, ahead)
     )
 
 
+def test_claims_whose_time_has_come_are_not_trusted_once_a_clock_was_found_ahead(store):
+    """It stays an hour ahead for three, so that most of what it claimed looks honest by then."""
+    real = Clock()
+    began = real.now
+    provider = SimulatedProvider(clock=real)
+    sound = TestCollector(store, provider, ACCOUNT, real)
+    sound.collect(Kind.PERFORMANCE)
+    for _ in range(12):
+        real.forward(QUARTER)
+        TestCollector(store, provider, ACCOUNT, Clock(real.now + HOUR)).collect(Kind.PERFORMANCE)
+    real.forward(QUARTER)
+    sound.collect(Kind.PERFORMANCE)
+    assert sound.stored_points() == truth(began, real.now)
+
+
+def test_what_a_clock_that_was_ahead_wrote_without_a_word_does_not_stand(store):
+    """The worker died between the points and their outcome; the run is all there is of it."""
+    real = Clock()
+    began = real.now
+    provider = SimulatedProvider(clock=real)
+    ledger = RunLedger(store)
+    ahead = Clock(real.now + 12 * HOUR)
+    lost = TestCollector(store, provider, ACCOUNT, ahead)
+    run = replace(
+        new_run(ACCOUNT, Kind.PERFORMANCE, "test", None, now=ahead.now),
+        status=RunStatus.RUNNING,
+        started_at=ahead.now,
+    )
+    ledger.record_run(run)
+    (scope,) = provider.scopes(ACCOUNT, Kind.PERFORMANCE)
+    with (
+        patch.object(lost.ledger, "record_outcome", side_effect=StoreUnavailableError("away")),
+        pytest.raises(StoreUnavailableError),
+    ):
+        lost.pipeline.collect(run, provider, ACCOUNT, scope, deadline=ahead.now + HOUR)
+    assert lost.stored_points(), "points are there, and no outcome"
+
+    ledger.record_run(replace(run, status=RunStatus.FAILED, finished_at=ended_at(run, real.now)))
+    sound = TestCollector(store, provider, ACCOUNT, real)
+    while real.now < began + 2 * HOUR:
+        real.forward(QUARTER)
+        sound.collect(Kind.PERFORMANCE)
+    assert sound.stored_points() == truth(began + QUARTER, real.now)
+    ((unsettled,),) = store.query(
+        "SELECT count() FROM performance_metrics FINAL WHERE NOT settled "
+        "AND timestamp >= toDateTime({from:UInt32})",
+        {"from": int((real.now - timedelta(minutes=20)).timestamp())},
+    )
+    assert unsettled > 0, "what was read since says so itself"
+
+
 def _hours(store: Store, select: str, until: datetime) -> list[tuple[object, ...]]:
     rows = store.query(
         f"{select} WHERE bucket < {{until:DateTime('UTC')}} GROUP BY bucket ORDER BY bucket",
@@ -120,6 +173,34 @@ def _hours(store: Store, select: str, until: datetime) -> list[tuple[object, ...
     )
     assert rows
     return [tuple(row) for row in rows]
+
+
+class Slow(Store):
+    """A store that takes a minute to answer what time it is, then or before."""
+
+    def __init__(self, store: Store, clock: Clock, *, before: float, after: float) -> None:
+        self.__dict__ = store.__dict__.copy()
+        self._clock, self._before, self._after = clock, before, after
+
+    def query(self, sql: str, params: object = None) -> list[tuple[object, ...]]:
+        self._clock.forward(timedelta(seconds=self._before))
+        answer = self._clock.now
+        self._clock.forward(timedelta(seconds=self._after))
+        return [(answer,)]
+
+
+@pytest.mark.parametrize(("before", "after"), [(55.0, 0.0), (0.0, 55.0), (30.0, 30.0)])
+def test_the_stores_clock_is_never_ahead_of_a_store_that_answers_late(store, before, after):
+    real = Clock()
+    slow = Slow(store, real, before=before, after=after)
+
+    def monotonic() -> float:
+        return real.now.timestamp()
+
+    clock = StoreClock(slow, monotonic=monotonic)
+    assert clock() == real.now - timedelta(seconds=after)
+    real.forward(timedelta(seconds=30))
+    assert clock() == real.now - timedelta(seconds=after)
 
 
 class Away(Store):

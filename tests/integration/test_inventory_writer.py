@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from support.collector import Clock, TestCollector
 from support.inventory import ACCOUNT, SCOPE, list_scope, resource
 
-from data_collector.storage.inventory_writer import InventoryWriter
+from data_collector.storage.inventory_writer import PART, InventoryWriter
+from data_collector.storage.report import WriteReport
 from optiinfra.accounts import Account
 from optiinfra.domain import DropReason, Gap, Kind, Resource, Scope
 from optiinfra.errors import StoreUnavailableError
@@ -181,6 +184,20 @@ def test_many_ids_that_are_new_to_the_scope_are_looked_up(store: Store) -> None:
     assert {row["scope"] for row in latest(store).values()} == {"new"}
 
 
+def test_a_longer_listing_takes_but_the_room_of_its_packed_entries(store: Store) -> None:
+    def peak(count: int, moment: datetime) -> int:
+        tracemalloc.start()
+        crowd = (resource(f"i-{count}-{number}") for number in range(count))
+        InventoryWriter(store, part=200).write_resource_metrics(
+            account=ACCOUNT, scope=Scope(f"{count}"), run_id="run", seen_at=moment, resources=crowd
+        )
+        _, highest = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return highest
+
+    assert peak(10_000, at(0)) - peak(1_000, at(0)) < 9_000 * 200  # bytes for each
+
+
 class CutOff(Store):
     """A store whose process dies before its insert number `survives`, counted from 0."""
 
@@ -195,10 +212,37 @@ class CutOff(Store):
         super().insert_arrow(table, rows)
 
 
-def write(store: Store, moment: datetime, listing: Sequence[Resource]) -> None:
-    InventoryWriter(store).write_resource_metrics(
-        account=ACCOUNT, scope=Scope(SCOPE), run_id="run", seen_at=moment, resources=listing
+def write(
+    store: Store,
+    moment: datetime,
+    listing: Sequence[Resource],
+    *,
+    part: int = PART,
+    written_until: datetime | None = None,
+) -> WriteReport:
+    return InventoryWriter(store, part=part).write_resource_metrics(
+        account=ACCOUNT,
+        scope=Scope(SCOPE),
+        run_id="run",
+        seen_at=moment,
+        resources=listing,
+        written_until=written_until,
     )
+
+
+def test_a_listing_in_many_parts_leaves_what_it_would_in_one(store: Store) -> None:
+    crowd = [resource(f"i-{number:04}") for number in range(300)]
+    assert write(store, at(0), crowd, part=10).rows == 300
+    less = [*crowd[:100], *crowd[:5], resource("i-0100", status="stopped"), resource(" ")]
+    report = write(store, at(15), less, part=10)
+    assert report.rows == 101
+    assert report.dropped == {DropReason.DUPLICATE: 5, DropReason.INVALID: 1}
+    assert len(latest(store)) == 300
+    assert [row["change"] for row in changes(store)[300:]] == ["status_changed"], (
+        "whoever has no name may be any of those that are missing"
+    )
+    write(store, at(30), less[:-1], part=10)
+    assert Counter(row["change"] for row in changes(store)[301:]) == {"deleted": 199}
 
 
 @pytest.mark.parametrize("survives", [0, 1, 2])
@@ -240,8 +284,12 @@ RESOURCES = st.builds(
     ),
 )
 LISTINGS = st.lists(RESOURCES, max_size=4, unique_by=lambda one: one.resource_id)
-#: A listing and after how many inserts it is cut off; 3 lets it end.
-ATTEMPTS = st.lists(st.tuples(LISTINGS, st.integers(0, 3)), min_size=1, max_size=5)
+#: Inserts that end any of these listings: three for each of up to four parts.
+WHOLE = 12
+#: A listing and after how many inserts it is cut off.
+ATTEMPTS = st.lists(
+    st.tuples(LISTINGS, st.integers(0, 3) | st.integers(0, WHOLE)), min_size=1, max_size=5
+)
 
 
 def replayed(log: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -296,21 +344,23 @@ def moments() -> Iterator[datetime]:
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(attempts=ATTEMPTS, last=LISTINGS)
+@given(attempts=ATTEMPTS, last=LISTINGS, part=st.sampled_from([1, 2, PART]))
 def test_the_log_tells_exactly_what_complete_listings_saw(
-    store: Store, attempts: list[tuple[list[Resource], int]], last: list[Resource]
+    store: Store, attempts: list[tuple[list[Resource], int]], last: list[Resource], part: int
 ) -> None:
     emptied(store)
     times = moments()
+    written_until = None
     lacked: dict[str, set[datetime]] = {}
-    for listing, survives in [*attempts, (last, 3)]:
+    for listing, survives in [*attempts, (last, WHOLE)]:
         moment = next(times)
         for missing in {"i-1", "i-2", "i-3", "/a/b"} - {one.resource_id for one in listing}:
             lacked.setdefault(missing, set()).add(moment)
         try:
-            write(CutOff(store, survives), moment, listing)
+            write(CutOff(store, survives), moment, listing, part=part, written_until=written_until)
         except StoreUnavailableError:
             continue
+        written_until = moment
     log = changes(store)
     assert replayed(log) == described(last)
     assert {

@@ -55,7 +55,7 @@ class TestCollector:
         self.provider = provider
         self.account = account
         self.clock = clock
-        self._pipeline = Pipeline(
+        self.pipeline = Pipeline(
             ledger=self.ledger,
             writer=ClickHouseWriter(store, retention=RETENTION),
             inventory=InventoryWriter(store, now=clock),
@@ -69,7 +69,7 @@ class TestCollector:
         run = new_run(self.account, kind, "test", requested)
         self.ledger.record_run(run)
         outcomes = [
-            self._pipeline.collect(
+            self.pipeline.collect(
                 run,
                 self.provider,
                 self.account,
@@ -83,7 +83,7 @@ class TestCollector:
     def watermark(self, scope: str) -> datetime | None:
         """Up to when the scope's performance is collected."""
         return self.ledger.standing(
-            new_run(self.account, Kind.PERFORMANCE, "test", None), scope
+            new_run(self.account, Kind.PERFORMANCE, "test", None), scope, self.clock()
         ).collected_until
 
     def stored_points(self) -> Points:

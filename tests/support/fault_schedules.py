@@ -25,7 +25,7 @@ from support.collector import RETENTION, Clock
 from data_collector.pipeline import Pipeline
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
 from data_collector.storage.inventory_diff import ResourceChange, State
-from data_collector.storage.inventory_listing import Description
+from data_collector.storage.inventory_listing import Description, Part
 from data_collector.storage.inventory_writer import InventoryWriter
 from data_collector.storage.run_ledger import Outcome, Run, RunLedger, Standing, new_run
 from optiinfra.accounts import Account
@@ -165,7 +165,7 @@ class StoreBooks:
 
     def __init__(self, store: Store, customer_id: str) -> None:
         self.ledger = RunLedger(store)
-        self.inventory = InventoryWriter(store)
+        self.inventory = InventoryWriter(store, part=2)
         self._store = store
         self._customer = {"customer": customer_id}
 
@@ -202,6 +202,7 @@ class _MemoryInventory(InventoryWriter):
         self.states: dict[str, State] = {}
         self.changes: list[ResourceChange] = []
         self._now = lambda: datetime.now(UTC)
+        self._part = 2  # a listing of a few is written in parts as one of thousands is
 
     def _insert(self, schema: pa.Schema, columns: Mapping[str, Any]) -> None:
         if schema is RESOURCES_LATEST:
@@ -216,20 +217,24 @@ class _MemoryInventory(InventoryWriter):
                 fields = {name: row[name] for name in logged}
                 self.changes.append(ResourceChange(**fields | {"change": Change(row["change"])}))
 
-    def _last_listed(self, scoped: Mapping[str, str]) -> int:
-        states = self.states.values()
+    def _last_listed(self, scoped: Mapping[str, Any]) -> int:
+        states = self._of_part(scoped).values()
         return max((one.as_of for one in states if one.scope == scoped["scope"]), default=0)
 
-    def _changes_after(self, scoped: Mapping[str, str], moment: int) -> list[ResourceChange]:
+    def _changes_after(self, scoped: Mapping[str, Any], moment: int) -> list[ResourceChange]:
         return []  # no write is ever cut off here
 
-    def _states(self, scoped: Mapping[str, str], ids: Iterable[str]) -> dict[str, State]:
+    def _states(self, scoped: Mapping[str, Any], ids: Iterable[str]) -> dict[str, State]:
         asked = set(ids)
         return {
             key: state
-            for key, state in self.states.items()
+            for key, state in self._of_part(scoped).items()
             if key in asked or (state.scope == scoped["scope"] and not state.deleted_at)
         }
+
+    def _of_part(self, scoped: Mapping[str, Any]) -> Mapping[str, State]:
+        part = Part(scoped["part"], scoped["parts"])
+        return {key: state for key, state in self.states.items() if part.holds(key)}
 
 
 def _rows(columns: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
@@ -250,7 +255,7 @@ class _MemoryLedger(RunLedger):
     def record_outcome(self, run: Run, outcome: Outcome, gaps: Sequence[Gap] = ()) -> None:
         pass
 
-    def standing(self, run: Run, scope: str) -> Standing:
+    def standing(self, run: Run, scope: str, now: datetime) -> Standing:
         return Standing()
 
 

@@ -26,7 +26,8 @@ def resource(resource_id: str = "i-1", **changes: object) -> Resource:
 
 
 def listing(*resources: Resource) -> Listing:
-    return read_listing(resources)
+    ((_, whole),) = read_listing(resources, most=100)
+    return whole
 
 
 def state(one: Resource, *, scope: str = SCOPE, seen: int = 100, deleted_at: int = 0) -> State:
@@ -34,7 +35,7 @@ def state(one: Resource, *, scope: str = SCOPE, seen: int = 100, deleted_at: int
 
 
 def describe(one: Resource) -> Description:
-    return read_listing([one]).resources[one.resource_id]
+    return listing(one).resources[one.resource_id]
 
 
 def test_the_last_of_several_entries_with_one_id_stands() -> None:

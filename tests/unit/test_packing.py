@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 
-from data_collector.packing import PAGE, Packed, pages
+from data_collector.packing import PAGE, Bins, Packed, pages
 from optiinfra.domain import Resource
 
 
@@ -47,3 +47,13 @@ def test_packing_neither_holds_all_records_nor_keeps_their_room() -> None:
 def test_pages_are_full_but_for_the_last() -> None:
     assert [len(page) for page in pages(range(2 * PAGE + 3))] == [PAGE, PAGE, 3]
     assert list(pages(())) == []
+
+
+def test_a_bin_gives_back_what_was_put_into_it_in_that_order() -> None:
+    bins: Bins[int] = Bins(3)
+    for number in range(1000):
+        bins.put(number % 2, number)
+    assert len(bins) == 1000
+    assert list(bins.bin(0)) == list(range(0, 1000, 2))
+    assert list(bins.bin(1)) == list(range(1, 1000, 2))
+    assert list(bins.bin(2)) == []

@@ -14,12 +14,14 @@ from typing import TypeVar
 
 import structlog
 
+from data_collector.packing import Packed
 from data_collector.patience import Patience
-from data_collector.planner import next_windows, requested_windows, unsettled_from
+from data_collector.planner import FIRST_REACH, next_windows, requested_windows, unsettled_from
 from data_collector.storage.clickhouse_writer import ClickHouseWriter
 from data_collector.storage.inventory_writer import InventoryWriter
 from data_collector.storage.report import WriteReport
-from data_collector.storage.run_ledger import Outcome, Run, RunLedger, Standing
+from data_collector.storage.run_ledger import Outcome, Run, RunLedger, Standing, latest_trace
+from data_collector.storage.store_clock import TRUSTED
 from optiinfra.accounts import Account
 from optiinfra.calls import Calls, Limiter
 from optiinfra.domain import (
@@ -125,11 +127,11 @@ class Pipeline:
 
     def _standing(self, run: Run, scope: Scope) -> Standing:
         now = self._now()
-        standing = self._ledger.standing(run, scope.name)
-        if standing.collected_until and standing.collected_until > now:
-            log.warning("clock_was_ahead", scope=scope.name, claimed=standing.collected_until)
-            self._ledger.retract(run, scope.name, now)
-            standing = self._ledger.standing(run, scope.name)
+        standing = self._ledger.standing(run, scope.name, now)
+        if standing.claimed_at and standing.claimed_at > now + TRUSTED:
+            log.warning("clock_was_ahead", scope=scope.name, claimed_at=standing.claimed_at)
+            self._ledger.retract(run, scope.name, since=now - FIRST_REACH, now=now)
+            standing = self._ledger.standing(run, scope.name, now)
         return standing
 
     def _windows(
@@ -164,8 +166,7 @@ class Pipeline:
                 series,
                 timing=provider.timing,
                 as_of=attempt.started_at,
-                # Later than any reading before it, also one that a clock took that was ahead.
-                version=max(attempt.started_at, standing.recorded_until or attempt.started_at),
+                version=_version(run, attempt, standing),
             )
         watermark = standing.collected_until
         passes = self._passes(attempt.status, window)
@@ -180,7 +181,7 @@ class Pipeline:
         return status is ScopeStatus.OK or (status is ScopeStatus.PARTIAL and given_up)
 
     def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
-        standing = self._ledger.standing(run, scope.name)
+        standing = self._ledger.standing(run, scope.name, self._now())
         attempt = self._attempt(account, _leaves_resources_out)
         known_until = standing.collected_until
         listed = self._listed(attempt, run, provider, account, scope)
@@ -203,20 +204,23 @@ class Pipeline:
                     seen_at=moment.start,
                     resources=listed,
                     unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
+                    written_until=known_until,
                 )
                 standing = replace(standing, collected_until=moment.start)
         return self._record(run, provider, scope, attempt, report, moment, standing)
 
     def _listed(
         self, attempt: _Attempt, run: Run, provider: Provider, account: Account, scope: Scope
-    ) -> list[Resource]:
+    ) -> Packed[Resource]:
         """What the provider lists, as far as it comes."""
         items = attempt.items(
             self._patience,
             f"{account.customer_id}/{scope.name}/{run.kind}",
             lambda counted: provider.list_resources(counted, scope),
         )
-        return list(items)
+        with attempt.boundary():
+            return Packed(items)
+        return Packed(())
 
     def _attempt(self, account: Account, holds_back: Callable[[Gap], bool]) -> _Attempt:
         return _Attempt(
@@ -348,6 +352,17 @@ class _Attempt:
             return str(self.error)
         # Somebody else's exception may carry anything in its text; its type is safe to show.
         return "unexpected fault in the provider; see the log" if self.error else ""
+
+
+def _version(run: Run, attempt: _Attempt, standing: Standing) -> datetime:
+    """When the provider was asked, for comparison with other readings of the same points.
+
+    It is later than any reading before it, also one that a clock took that was ahead. And
+    what is written without a word in the ledger, since its worker died, is not later than the
+    ledger says that anything of its run can be.
+    """
+    asked_at = min(attempt.started_at, latest_trace(run))
+    return max(asked_at, standing.recorded_until or asked_at)
 
 
 def _moment(time: datetime) -> Window:

@@ -2,8 +2,9 @@
 
 Three inserts, in this order: the snapshot (`resource_metrics`), the changes
 (`resource_changes`), the states (`resources_latest`). A write may be cut off anywhere; the
-next listing of the scope then finds changes later than the states they lead to, applies
-them first, and so neither logs a change twice nor loses one.
+next listing of the scope then finds changes that the states do not know of, applies them
+first, and so neither logs a change twice nor loses one. A large listing is written part by
+part, each as if it were a scope of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from data_collector.storage.inventory_diff import ResourceChange, State, compare, replay
-from data_collector.storage.inventory_listing import Description, read_listing
+from data_collector.storage.inventory_listing import Description, Listing, Part, read_listing
 from data_collector.storage.report import WriteReport
 from optiinfra.accounts import Account
 from optiinfra.domain import Change, DropReason, Resource, Scope
@@ -28,14 +29,21 @@ from optiinfra_database.tables import (
     table_name,
 )
 
+#: Resources per part of a listing: few parts, and memory that stays flat.
+PART = 4000
 #: Ids per look-up: they travel as one bound parameter, which a server takes up to 1 MiB of.
 _IDS_PER_QUERY = 500
 
+#: Both sides count alike: CRC32() is zlib's.
+_OF_PART = (
+    "customer_id = {customer:String} AND provider = {provider:String} "
+    "AND CRC32(resource_id) % {parts:UInt32} = {part:UInt32} "
+)
+_OF_SCOPE = _OF_PART + "AND scope = {scope:String} "
 _STATE = (
     "SELECT resource_id, scope, resource_name, resource_type, status, region, metadata, "
     "toUnixTimestamp(first_seen), toUnixTimestamp(last_seen), toUnixTimestamp(deleted_at) "
-    "FROM resources_latest FINAL "
-    "WHERE customer_id = {customer:String} AND provider = {provider:String} "
+    "FROM resources_latest FINAL WHERE "
 )
 
 
@@ -43,10 +51,15 @@ class InventoryWriter:
     """Writes complete listings; safe to share between threads, but for one scope at a time."""
 
     def __init__(
-        self, store: Store, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        part: int = PART,
     ) -> None:
         self._store = store
         self._now = now
+        self._part = part
 
     def write_resource_metrics(
         self,
@@ -57,24 +70,43 @@ class InventoryWriter:
         seen_at: datetime,
         resources: Iterable[Resource],
         unreadable: Iterable[str] = (),
+        written_until: datetime | None = None,
     ) -> WriteReport:
         """Write a listing of `scope` that ended without an error; an empty one is evidence too.
 
         `unreadable` are ids that the provider named without being able to describe them:
-        their last state stands. Times are kept in whole seconds. A listing older than the
-        scope's last one changes nothing: its resources are counted as `too_old`. Raises
-        StoreUnavailableError when the store does not take it; taking the listing again puts
-        that right.
+        their last state stands. `written_until` is the moment of a listing of the scope that
+        is known to be written whole, None while there is none. Times are kept in whole
+        seconds. A listing older than the scope's last one changes nothing: its resources are
+        counted as `too_old`. Raises StoreUnavailableError when the store does not take it;
+        taking the listing again puts that right.
         """
-        moment = int(seen_at.timestamp())
-        listing = read_listing(resources, unreadable)
+        report = WriteReport()
+        whole_until = int(written_until.timestamp()) if written_until else 0
+        for part, listing in read_listing(resources, unreadable, most=self._part):
+            moment = int(seen_at.timestamp())
+            report.add(self._write(account, scope, part, run_id, moment, listing, whole_until))
+        return report
+
+    def _write(
+        self,
+        account: Account,
+        scope: Scope,
+        part: Part,
+        run_id: str,
+        moment: int,
+        listing: Listing,
+        whole_until: int,
+    ) -> WriteReport:
         scoped = {
             "customer": account.customer_id,
             "provider": account.provider,
             "scope": scope.name,
+            "part": part.number,
+            "parts": part.of,
         }
         last_listed = self._last_listed(scoped)
-        logged = self._changes_after(scoped, last_listed)
+        logged = self._changes_after(scoped, whole_until)
         if max([last_listed, *(change.timestamp for change in logged)]) > moment:
             stale = Counter({DropReason.TOO_OLD: len(listing.resources)})
             return WriteReport(0, listing.dropped + stale)
@@ -109,38 +141,38 @@ class InventoryWriter:
         if table.num_rows:
             self._store.insert_arrow(table_name(schema), table)
 
-    def _last_listed(self, scoped: Mapping[str, str]) -> int:
-        """When the scope's states were last written, 0 for a scope without any."""
+    def _last_listed(self, scoped: Mapping[str, Any]) -> int:
+        """When states of this part of the scope were last written, 0 if it has none."""
         rows = self._store.query(
             "SELECT max(toUnixTimestamp(greatest(last_seen, deleted_at))) "
-            "FROM resources_latest FINAL WHERE customer_id = {customer:String} "
-            "AND provider = {provider:String} AND scope = {scope:String}",
+            f"FROM resources_latest FINAL WHERE {_OF_SCOPE}",
             scoped,
         )
         return int(rows[0][0])
 
-    def _changes_after(self, scoped: Mapping[str, str], moment: int) -> list[ResourceChange]:
-        """Changes whose states may be missing, since the scope's last states are older."""
+    def _changes_after(self, scoped: Mapping[str, Any], moment: int) -> list[ResourceChange]:
+        """Changes whose states may be missing, since they are later than what is written whole."""
         rows = self._store.query(
             "SELECT toUnixTimestamp(timestamp), change, resource_id, resource_name, "
             "resource_type, before, after, toUnixTimestamp(since) FROM resource_changes FINAL "
-            "WHERE customer_id = {customer:String} AND provider = {provider:String} "
-            "AND scope = {scope:String} AND timestamp > toDateTime({moment:UInt32}, 'UTC')",
+            f"WHERE {_OF_SCOPE} AND timestamp > toDateTime({{moment:UInt32}}, 'UTC')",
             {**scoped, "moment": moment},
         )
         return [
             ResourceChange(timestamp, Change(change), *rest) for timestamp, change, *rest in rows
         ]
 
-    def _states(self, scoped: Mapping[str, str], ids: Iterable[str]) -> dict[str, State]:
-        """The states of what the scope has, and of `ids` in whatever scope they were."""
+    def _states(self, scoped: Mapping[str, Any], ids: Iterable[str]) -> dict[str, State]:
+        """The states of what this part of the scope has, and of `ids` in whatever scope they
+        were."""
         there = self._store.query(
-            _STATE + "AND scope = {scope:String} AND deleted_at = toDateTime(0, 'UTC')", scoped
+            _STATE + _OF_SCOPE + "AND deleted_at = toDateTime(0, 'UTC')", scoped
         )
         states = dict(map(_state, there))
         for some in _batches(sorted(set(ids) - states.keys())):
             others = self._store.query(
-                _STATE + "AND resource_id IN {ids:Array(String)}", {**scoped, "ids": some}
+                _STATE + _OF_PART + "AND resource_id IN {ids:Array(String)}",
+                {**scoped, "ids": some},
             )
             states.update(map(_state, others))
         return states

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from data_collector.storage.store_clock import TRUSTED
 from optiinfra.accounts import Account
 from optiinfra.domain import DropReason, Gap, Kind, RunStatus, ScopeStatus, Window
 from optiinfra_database.client import Store
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,28 @@ class Standing:
 
     `collected_until` is up to when it is collected without a hole. `completed_at` is when its
     last complete attempt ended, and `incomplete_since` when the first one began that was not
-    complete after that. `recorded_until` is the newest moment that any outcome carries.
+    complete after that. `recorded_until` is the newest moment that any outcome carries, or any
+    run of the account that a clock dated that was ahead; `claimed_at` is the newest moment at
+    which anybody claimed to have collected something.
     """
 
     collected_until: datetime | None = None
     incomplete_since: datetime | None = None
     completed_at: datetime | None = None
     recorded_until: datetime | None = None
+    claimed_at: datetime | None = None
+
+
+def latest_trace(run: Run) -> datetime:
+    """No point that the run has written says that it was read later than this."""
+    return (run.started_at or run.queued_at) + timedelta(hours=1)
+
+
+def ended_at(run: Run, now: datetime) -> datetime:
+    """When the run is said to have ended. One that a clock began that was ahead ends after
+    everything that it may have written, so that who reads it again knows to be the newer."""
+    began = run.started_at or run.queued_at
+    return latest_trace(run) if began > now + TRUSTED else now
 
 
 def new_run(
@@ -188,34 +205,53 @@ class RunLedger:
             ],
         )
 
-    def standing(self, run: Run, scope: str) -> Standing:
+    def standing(self, run: Run, scope: str, now: datetime) -> Standing:
         """How the scope stands before the run's next outcome."""
         rows = self._store.query(
             "SELECT max(collected_until), argMax(incomplete_since, finished_at), "
-            "maxIf(finished_at, status = 'ok'), max(finished_at) FROM collection_outcomes FINAL "
-            f"WHERE {_OF_SCOPE}",
-            _scope_params(run, scope),
+            "maxIf(finished_at, status = 'ok'), "
+            "greatest(max(finished_at), "
+            "(SELECT max(ifNull(finished_at, toDateTime64(0, 3, 'UTC'))) FROM collection_runs "
+            "WHERE customer_id = {customer:String} "
+            "AND queued_at > {now:DateTime('UTC')} - toIntervalHour(2) "
+            "AND provider = {provider:String} AND account_id = {account:String} "
+            "AND kind = {kind:String} AND finished_at > {now:DateTime('UTC')})), "
+            "maxIf(finished_at, collected_until > 0) "
+            f"FROM collection_outcomes FINAL WHERE {_OF_SCOPE}",
+            {
+                **_scope_params(run, scope),
+                "account": run.account_id,
+                "now": now.replace(microsecond=0) + _SECOND,
+            },
         )
         return Standing(*(moment if moment > _EPOCH else None for moment in rows[0]))
 
-    def retract(self, run: Run, scope: str, now: datetime) -> None:
-        """Take back what a clock that was ahead claimed to have collected after `now`.
+    def retract(self, run: Run, scope: str, *, since: datetime, now: datetime) -> None:
+        """Take back every claim that was recorded after `since`, once one was found that a
+        clock recorded that was ahead of `now`.
 
         A claim from the future says nothing of what lies between now and then, and once
-        that is past nobody could tell it from an honest one. Its calls stay in the month's
-        bill, where they are counted already; counted again they would stand there twice.
+        that is past nobody could tell it from an honest one; so those are not trusted either
+        that may have been such. What the outcomes did cost stays in the month's bill, where
+        it is counted already; counted again it would stand there twice.
         """
         self._store.command(
             f"INSERT INTO collection_outcomes ({', '.join(_OUTCOME_COLUMNS)}) "
-            "SELECT * REPLACE ('failed' AS status, toDateTime(0, 'UTC') AS collected_until, "
-            "'ClockAhead' AS error_class, 'recorded by a clock that was ahead' AS error, "
+            "SELECT * REPLACE (toDateTime(0, 'UTC') AS collected_until, "
+            "if(finished_at > {now:DateTime('UTC')}, 'failed', status) AS status, "
+            "'ClockAhead' AS error_class, 'recorded by a clock that may have been ahead' AS error, "
             "finished_at + toIntervalMillisecond(1) AS finished_at, 0 AS rows, "
             "mapFilter((k, v) -> false, dropped) AS dropped, "
             "mapFilter((k, v) -> false, api_calls) AS api_calls, "
             "0 AS throttles, 0 AS price_usd) "
             f"FROM (SELECT {', '.join(_OUTCOME_COLUMNS)} FROM collection_outcomes FINAL "
-            f"WHERE {_OF_SCOPE} AND collected_until > {{now:DateTime('UTC')}})",
-            {**_scope_params(run, scope), "now": now.replace(microsecond=0)},
+            f"WHERE {_OF_SCOPE} AND collected_until > 0 "
+            "AND finished_at > {since:DateTime('UTC')})",
+            {
+                **_scope_params(run, scope),
+                "since": since.replace(microsecond=0),
+                "now": now.replace(microsecond=0),
+            },
         )
 
     def scopes(self, account: Account, kind: Kind) -> list[str]:
