@@ -355,3 +355,7 @@ SELECT toStartOfMonth(finished_at) AS month, customer_id, provider, account_id, 
        CAST(dropped, 'Map(String, UInt64)') AS dropped
 FROM collection_outcomes_local;
 
+ALTER TABLE resource_changes_local ON CLUSTER optiinfra MODIFY COLUMN recorded_at DEFAULT now64(3, 'UTC');
+
+ALTER TABLE resource_changes ON CLUSTER optiinfra MODIFY COLUMN recorded_at DEFAULT now64(3, 'UTC');
+

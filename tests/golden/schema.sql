@@ -328,7 +328,7 @@ CREATE TABLE resource_changes
     `after` String CODEC(ZSTD(3)),
     `since` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     `run_id` String CODEC(ZSTD(3)),
-    `recorded_at` DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1))
+    `recorded_at` DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC') CODEC(Delta(8), ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(recorded_at)
 PARTITION BY toYYYYMM(since)

@@ -145,7 +145,9 @@ def test_versions_before_and_after_a_migration_meet_the_store(empty, monkeypatch
 
 def test_a_migration_only_adds():
     """The version before works on the migrated store until its last process is replaced."""
-    taking = re.compile(r"\b(DROP|RENAME|CLEAR|DETACH|TRUNCATE|MODIFY COLUMN)\b", re.IGNORECASE)
+    taking = re.compile(
+        r"\b(DROP|RENAME|CLEAR|DETACH|TRUNCATE|MODIFY COLUMN(?! \w+ DEFAULT))\b", re.IGNORECASE
+    )
     for migration in load_migrations():
         for statement in migration.statements():
             assert not taking.search(statement), f"{migration.version:04}: {statement[:60]}"

@@ -194,10 +194,52 @@ def test_a_log_brings_states_up_to_date() -> None:
     assert compare(caught_up, second, scope=SCOPE, seen_at=300).changes == []
 
 
-def test_a_log_does_not_touch_states_that_are_as_new() -> None:
-    step = compare({}, listing(resource()), scope=SCOPE, seen_at=100)
-    later = {"i-1": state(resource(status="stopped"), seen=100)}
-    assert replay(later, step.changes, scope=SCOPE) == later
+def test_a_log_does_not_touch_states_that_know_of_it() -> None:
+    start = compare({}, listing(resource("i-1"), resource("i-2")), scope=SCOPE, seen_at=100).states
+    step = compare(
+        start, listing(resource("i-1", status="stopped"), resource("i-3")), scope=SCOPE, seen_at=200
+    )
+    assert {one.change for one in step.changes} == {
+        Change.CREATED,
+        Change.STATUS_CHANGED,
+        Change.DELETED,
+    }
+    assert replay(step.states, step.changes, scope=SCOPE) == step.states
+
+
+@pytest.mark.parametrize(
+    ("late", "back"),
+    [
+        (listing(), Change.CREATED),
+        (listing(resource(status="stopped")), Change.STATUS_CHANGED),
+        (listing(resource(region="eu-west-1")), Change.CONFIG_CHANGED),
+    ],
+)
+def test_what_has_landed_late_is_led_back_from(late: Listing, back: Change) -> None:
+    """Its writer was held up; who listed since saw no change, since the state knew of none."""
+    start = {"i-1": state(resource())}
+    landed = compare(start, late, scope=SCOPE, seen_at=200).changes
+    since = compare(start, listing(resource()), scope=SCOPE, seen_at=300)
+    assert since.changes == []
+    known = replay(since.states, landed, scope=SCOPE)
+    (change,) = compare(known, listing(resource()), scope=SCOPE, seen_at=400).changes
+    assert change.change is back
+    assert (
+        json.loads(change.after).items()
+        <= {
+            **json.loads(describe(resource()).metadata),
+            "metadata": json.loads(describe(resource()).metadata),
+            "resource_name": "web",
+            "status": "running",
+            "region": "us-east-1",
+        }.items()
+    )
+
+
+def test_what_has_landed_late_of_a_resource_that_moved_on_is_passed_over() -> None:
+    landed = compare({"i-1": state(resource())}, listing(), scope=SCOPE, seen_at=200).changes
+    moved = {"i-1": state(resource(), scope="other", seen=300)}
+    assert replay(moved, landed, scope=SCOPE) == moved
 
 
 def test_a_logged_change_of_an_unknown_resource_is_passed_over() -> None:

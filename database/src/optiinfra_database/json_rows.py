@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from optiinfra_database.client import Params, Store
@@ -59,13 +60,18 @@ def plain_row(columns: Sequence[Column]) -> str:
     return ", ".join(f"{entry.expression} AS {entry.name}" for entry in columns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JsonRows:
     """JSON objects as the engine wrote them, one per line, with commas between the lines."""
 
     text: bytes = b""
 
     def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        """Counted once: looking through megabytes takes its time."""
         return self.text.count(b"\n") + 1 if self.text else 0
 
     def first(self, count: int) -> JsonRows:

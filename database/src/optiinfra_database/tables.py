@@ -83,8 +83,7 @@ RESOURCE_CHANGES = pa.schema(
         ("before", pa.string()),
         ("after", pa.string()),
         ("since", _SECONDS),
-        ("run_id", pa.string()),
-        ("recorded_at", pa.timestamp("ms", "UTC")),
+        ("run_id", pa.string()),  # recorded_at is the store's own
     ],
     metadata={"table": "resource_changes"},
 )

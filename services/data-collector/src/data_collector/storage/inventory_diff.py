@@ -2,7 +2,7 @@
 
 Nothing here knows a table. `compare` takes what was known before and what a listing saw;
 `replay` brings what was known up to date with changes that were logged by a write that was
-cut off before it could store the states they lead to.
+cut off before it could store the states they lead to, or held up until others had listed.
 """
 
 from __future__ import annotations
@@ -125,14 +125,19 @@ def compare(
 def replay(
     states: Mapping[str, State], logged: Iterable[ResourceChange], *, scope: str
 ) -> dict[str, State]:
-    """The states with every logged change applied that is later than the stored state.
+    """The states as the log tells of them, given every change of the scope that they may not
+    know of.
 
-    A change of a resource that has no state is passed over: nothing is known to apply it to.
+    What the log tells last is known, also where the state is newer: either the state knows of
+    it, or the change has landed late, after somebody had listed again without knowing. Then
+    the next listing logs what leads back. A resource that another scope has listed since is
+    that scope's, and a change of one that has no state is passed over: nothing is known to
+    apply it to.
     """
     current = dict(states)
     for change in sorted(logged, key=lambda entry: entry.timestamp):
         stored = states.get(change.resource_id)
-        if stored and stored.as_of >= change.timestamp:
+        if stored and stored.as_of >= change.timestamp and stored.scope != scope:
             continue
         state = current.get(change.resource_id)
         if change.change is Change.CREATED:
@@ -244,7 +249,8 @@ def _created(before: State | None, change: ResourceChange, scope: str) -> State:
         metadata=canonical_json(whole["metadata"]),
     )
     first_seen = before.first_seen if before else change.timestamp
-    return State(scope, description, first_seen, change.timestamp)
+    last_seen = max(before.last_seen if before else 0, change.timestamp)
+    return State(scope, description, first_seen, last_seen)
 
 
 def _changed(before: State, change: ResourceChange, scope: str) -> State:
@@ -259,4 +265,5 @@ def _changed(before: State, change: ResourceChange, scope: str) -> State:
         kept = {key: value for key, value in metadata.items() if key not in old}
         fields = {key: new.pop(key) for key in _FIELDS if key in new}
         description = replace(description, **fields, metadata=canonical_json(kept | new))
-    return replace(before, scope=scope, description=description, last_seen=change.timestamp)
+    last_seen = max(before.last_seen, change.timestamp)
+    return replace(before, scope=scope, description=description, last_seen=last_seen)

@@ -129,8 +129,8 @@ class InventoryWriter:
         listed = owner | {"scope": scope.name}
         snapshot = {**listing.resources, **result.standing}
         self._insert(RESOURCE_METRICS, _snapshot(snapshot, listed, moment, now))
-        self._insert(RESOURCE_CHANGES, _log(result.changes, listed, run_id, now))
-        self._insert(RESOURCES_LATEST, _latest(states, owner, now))
+        self._insert(RESOURCE_CHANGES, _log(result.changes, listed, run_id))
+        self._insert(RESOURCES_LATEST, _latest(states, owner, moment))
         report = WriteReport(len(listing.resources), listing.dropped)
         if result.outdated:
             report.dropped[DropReason.TOO_OLD] += result.outdated
@@ -151,11 +151,13 @@ class InventoryWriter:
         return int(rows[0][0])
 
     def _changes_after(self, scoped: Mapping[str, Any], moment: int) -> list[ResourceChange]:
-        """Changes whose states may be missing, since they are later than what is written whole."""
+        """Changes that the states may not know of: they are later than what is written whole,
+        or have landed since."""
         rows = self._store.query(
             "SELECT toUnixTimestamp(timestamp), change, resource_id, resource_name, "
             "resource_type, before, after, toUnixTimestamp(since) FROM resource_changes FINAL "
-            f"WHERE {_OF_SCOPE} AND timestamp > toDateTime({{moment:UInt32}}, 'UTC')",
+            f"WHERE {_OF_SCOPE} AND greatest(toDateTime(recorded_at, 'UTC'), timestamp) "
+            "> toDateTime({moment:UInt32}, 'UTC')",
             {**scoped, "moment": moment},
         )
         return [
@@ -202,12 +204,11 @@ def _snapshot(
 
 
 def _log(
-    changes: Sequence[ResourceChange], scope: Mapping[str, str], run_id: str, now: datetime
+    changes: Sequence[ResourceChange], scope: Mapping[str, str], run_id: str
 ) -> dict[str, Any]:
     return {
         **scope,
         "run_id": run_id,
-        "recorded_at": now,
         "timestamp": [entry.timestamp for entry in changes],
         "change": [str(entry.change) for entry in changes],
         "resource_id": [entry.resource_id for entry in changes],
@@ -219,11 +220,13 @@ def _log(
     }
 
 
-def _latest(states: Mapping[str, State], owner: Mapping[str, str], now: datetime) -> dict[str, Any]:
+def _latest(states: Mapping[str, State], owner: Mapping[str, str], moment: int) -> dict[str, Any]:
     values = states.values()
     return {
         **owner,
-        "updated_at": now,
+        # Of two writes the one of the later listing stands, whenever it comes and whatever
+        # its writer's clock says.
+        "updated_at": datetime.fromtimestamp(moment, UTC),
         "resource_id": list(states),
         "scope": [state.scope for state in values],
         "first_seen": [state.first_seen for state in values],
