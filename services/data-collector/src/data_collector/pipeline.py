@@ -183,7 +183,9 @@ class Pipeline:
     def _list(self, run: Run, provider: Provider, account: Account, scope: Scope) -> Outcome:
         standing = self._ledger.standing(run, scope.name, self._now())
         attempt = self._attempt(account, _leaves_resources_out)
-        known_until = standing.collected_until
+        # What is stored may be newer than what the ledger was told.
+        told, stored = standing.collected_until, self._inventory.last_listed(account, scope)
+        known_until = max(filter(None, (told, stored)), default=None)
         listed = self._listed(attempt, run, provider, account, scope)
         if attempt.listed_at and known_until and attempt.listed_at <= known_until:
             # Somebody has listed since, and may know of more: this must be a listing of its own.
@@ -204,7 +206,7 @@ class Pipeline:
                     seen_at=moment.start,
                     resources=listed,
                     unreadable=[gap.resource_id for gap in attempt.gaps if gap.resource_id],
-                    written_until=known_until,
+                    written_until=told,
                 )
                 standing = replace(standing, collected_until=moment.start)
         return self._record(run, provider, scope, attempt, report, moment, standing)

@@ -88,6 +88,11 @@ class InventoryWriter:
             report.add(self._write(account, scope, part, run_id, moment, listing, whole_until))
         return report
 
+    def last_listed(self, account: Account, scope: Scope) -> datetime | None:
+        """The moment of the newest listing that anything of the scope is stored from."""
+        moment = self._last_listed(_scoped(account, scope, Part()))
+        return datetime.fromtimestamp(moment, UTC) if moment else None
+
     def _write(
         self,
         account: Account,
@@ -98,13 +103,7 @@ class InventoryWriter:
         listing: Listing,
         whole_until: int,
     ) -> WriteReport:
-        scoped = {
-            "customer": account.customer_id,
-            "provider": account.provider,
-            "scope": scope.name,
-            "part": part.number,
-            "parts": part.of,
-        }
+        scoped = _scoped(account, scope, part)
         last_listed = self._last_listed(scoped)
         logged = self._changes_after(scoped, whole_until)
         if max([last_listed, *(change.timestamp for change in logged)]) > moment:
@@ -178,6 +177,16 @@ class InventoryWriter:
             )
             states.update(map(_state, others))
         return states
+
+
+def _scoped(account: Account, scope: Scope, part: Part) -> dict[str, Any]:
+    return {
+        "customer": account.customer_id,
+        "provider": account.provider,
+        "scope": scope.name,
+        "part": part.number,
+        "parts": part.of,
+    }
 
 
 def _state(row: Sequence[Any]) -> tuple[str, State]:
