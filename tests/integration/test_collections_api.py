@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY, patch
 
 import pytest
 from support.api import Api
@@ -17,6 +19,7 @@ from data_collector.celery_app import InProcess
 from data_collector.runtime import Runtime, build_runtime, use_runtime
 from data_collector.storage.run_ledger import Outcome, new_run
 from optiinfra.domain import Kind, ScopeStatus
+from optiinfra.errors import StoreUnavailableError
 from optiinfra.settings import Settings, load_settings
 from optiinfra.web.auth import Role, issue_token
 from optiinfra_database import Store
@@ -428,3 +431,30 @@ def test_a_message_that_comes_again_or_too_late_collects_nothing(store, runtime)
     assert is_new, "the late message took no lock"
     runtime.runs.begin(following, account)
     assert runtime.runs.collect(run, account, scopes[0]) is None
+
+
+def test_runs_of_many_accounts_are_opened_by_as_few_statements_as_one(store, runtime):
+    account = runtime.accounts.find("acme", "sixth", "prod")[0]
+    many = [replace(account, account_id=f"account-{number}") for number in range(50)]
+    runtime.runs.open_all(many[:1], Kind.PERFORMANCE, trigger="test")
+    with (
+        patch.object(store, "query", wraps=store.query) as asked,
+        patch.object(store, "insert", wraps=store.insert) as inserted,
+    ):
+        opened = runtime.runs.open_all(many, Kind.PERFORMANCE, trigger="test")
+    assert (asked.call_count, inserted.call_count) == (1, 1)
+    assert [is_new for _, is_new in opened] == [False] + 49 * [True]
+    again = runtime.runs.open_all(many, Kind.PERFORMANCE, trigger="test")
+    assert again == [(replace(run, queued_at=ANY), False) for run, _ in opened]
+
+
+def test_a_store_that_takes_no_runs_leaves_no_account_locked(store, runtime):
+    account = runtime.accounts.find("acme", "sixth", "prod")[0]
+    many = [replace(account, account_id=f"account-{number}") for number in range(3)]
+    with (
+        patch.object(store, "insert", side_effect=StoreUnavailableError("away")),
+        pytest.raises(StoreUnavailableError),
+    ):
+        runtime.runs.open_all(many, Kind.PERFORMANCE, trigger="test")
+    opened = runtime.runs.open_all(many, Kind.PERFORMANCE, trigger="test")
+    assert all(is_new for _, is_new in opened)

@@ -5,7 +5,7 @@ No transport is known here: Celery tasks, the command line and tests drive the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -53,18 +53,36 @@ class Runs:
         While one is going, that one is returned. Its lock outlives a dead worker by less
         than the interval; the next run then closes what was left open.
         """
-        run = new_run(account, kind, trigger, requested, now=self._now())
-        holder = self._hold(run)
-        if holder != run.run_id:
-            return replace(run, run_id=holder), False
+        (opened,) = self.open_all([account], kind, trigger=trigger, requested=requested)
+        return opened
+
+    def open_all(
+        self,
+        accounts: Iterable[Account],
+        kind: Kind,
+        *,
+        trigger: str,
+        requested: Window | None = None,
+    ) -> list[tuple[Run, bool]]:
+        """`open` for each of the accounts, for no more statements than one of them takes."""
+        now = self._now()
+        runs = [new_run(account, kind, trigger, requested, now=now) for account in accounts]
+        held: list[Run] = []
+        opened: list[tuple[Run, bool]] = []
         try:
-            for dead in self._ledger.unfinished(account, kind):
+            for run in runs:
+                holder = self._hold(run)
+                if holder == run.run_id:
+                    held.append(run)
+                opened.append((replace(run, run_id=holder), holder == run.run_id))
+            for dead in self._ledger.unfinished(held):
                 self._finish(dead, error="ended before it was finished")
-            self._ledger.record_run(run)
+            self._ledger.record_run(*held)
         except Exception:
-            self._coordination.release(_lock(run), run.run_id)
+            for run in held:
+                self._coordination.release(_lock(run), run.run_id)
             raise
-        return run, True
+        return opened
 
     def begin(self, run: Run, account: Account) -> tuple[Run, Sequence[Scope]]:
         """Mark the run as running and say which scopes it has; a run without any is closed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -35,6 +36,9 @@ JITTER = 0.2
 #: So many scopes of a run wait or are collected at a time. The queue serves in order of
 #: arrival: between two scopes of anybody, a run of a thousand others takes this many turns.
 LANES = 4
+
+#: So many accounts' runs are opened by the same few statements.
+AT_ONCE = 500
 
 #: Scopes that are collected one after the other, by name and attributes.
 Lane = Sequence[tuple[str, dict[str, str]]]
@@ -117,15 +121,7 @@ def start_runs(
     for kind in kinds:
         run, is_new = runtime.runs.open(account, kind, trigger=trigger, requested=requested)
         if is_new:
-            try:
-                run_account_task.apply_async(
-                    args=(_MESSAGE.dump_python(run, mode="json"),),
-                    expires=runtime.settings.collect_interval.total_seconds(),
-                )
-            except OperationalError as error:
-                unavailable = BrokerUnavailableError("the broker does not answer")
-                runtime.runs.abandon(run, unavailable)
-                raise unavailable from error
+            _queue(runtime, run)
         ids.append(run.run_id)
     return ids
 
@@ -133,14 +129,42 @@ def start_runs(
 def _start_all(runtime: Runtime, kind: Kind, trigger: str) -> list[str]:
     runtime.announce_accounts()
     ids: list[str] = []
-    for account in runtime.accounts.accounts():
+    accounts = (one for one in runtime.accounts.accounts() if kind in _kinds(one))
+    while some := list(islice(accounts, AT_ONCE)):
         try:
-            if kind in load_provider(account.provider).kinds:
-                ids += start_runs(runtime, account, [kind], trigger=trigger)
+            opened = runtime.runs.open_all(some, kind, trigger=trigger)
         except OptiInfraError as error:
-            # The next account may well work; this one is asked again at the next tick.
-            log.error("run_not_started", account=account.account_id, error=str(error))
+            # The next ones may well work; these are asked again at the next tick.
+            log.error("runs_not_started", accounts=len(some), error=str(error))
+            continue
+        for run, is_new in opened:
+            ids.append(run.run_id)
+            try:
+                if is_new:
+                    _queue(runtime, run)
+            except OptiInfraError as error:
+                log.error("run_not_started", account=run.account_id, error=str(error))
     return ids
+
+
+def _kinds(account: Account) -> frozenset[Kind]:
+    try:
+        return load_provider(account.provider).kinds
+    except OptiInfraError as error:
+        log.error("run_not_started", account=account.account_id, error=str(error))
+        return frozenset()
+
+
+def _queue(runtime: Runtime, run: Run) -> None:
+    try:
+        run_account_task.apply_async(
+            args=(_MESSAGE.dump_python(run, mode="json"),),
+            expires=runtime.settings.collect_interval.total_seconds(),
+        )
+    except OperationalError as error:
+        unavailable = BrokerUnavailableError("the broker does not answer")
+        runtime.runs.abandon(run, unavailable)
+        raise unavailable from error
 
 
 def _unpacked(runtime: Runtime, message: dict[str, Any]) -> tuple[Run, Account | None]:

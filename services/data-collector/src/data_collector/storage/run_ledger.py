@@ -125,31 +125,10 @@ class RunLedger:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def record_run(self, run: Run) -> None:
-        """Append the run's state as it is now."""
-        window = run.requested
-        self._store.insert(
-            "collection_runs",
-            _RUN_COLUMNS,
-            [
-                [
-                    run.run_id,
-                    run.customer_id,
-                    run.provider,
-                    run.account_id,
-                    run.kind,
-                    run.trigger,
-                    run.status,
-                    window.start if window else _EPOCH,
-                    window.end if window else _EPOCH,
-                    run.queued_at,
-                    run.started_at,
-                    run.finished_at,
-                    run.error,
-                    _version(run),
-                ]
-            ],
-        )
+    def record_run(self, *runs: Run) -> None:
+        """Append the runs' states as they are now, in one insert."""
+        if runs:
+            self._store.insert("collection_runs", _RUN_COLUMNS, [_run_row(run) for run in runs])
 
     def record_outcome(self, run: Run, outcome: Outcome, gaps: Sequence[Gap] = ()) -> None:
         """Append a scope's outcome, and before it the gaps that it explains."""
@@ -299,21 +278,21 @@ class RunLedger:
         )
         return any(RunStatus(status).finished for (status,) in rows)
 
-    def unfinished(self, account: Account, kind: Kind) -> list[Run]:
-        """Runs of this account and kind that never said they ended."""
+    def unfinished(self, runs: Sequence[Run]) -> list[Run]:
+        """Earlier runs of the same accounts and kinds that never said they ended."""
+        if not runs:
+            return []
         rows = self._store.query(
             f"SELECT {_RUN_SELECT} FROM collection_runs FINAL "
-            "WHERE customer_id = {customer:String} AND provider = {provider:String} "
-            "AND account_id = {account:String} AND kind = {kind:String} "
+            "WHERE customer_id IN {customers:Array(String)} AND kind IN {kinds:Array(String)} "
             "AND status IN ('queued', 'running')",
             {
-                "customer": account.customer_id,
-                "provider": account.provider,
-                "account": account.account_id,
-                "kind": kind,
+                "customers": sorted({run.customer_id for run in runs}),
+                "kinds": sorted({run.kind for run in runs}),
             },
         )
-        return [_run(row) for row in rows]
+        followed = {_account_and_kind(run) for run in runs}
+        return [run for run in map(_run, rows) if _account_and_kind(run) in followed]
 
     def find_run(self, run_id: str) -> dict[str, Any] | None:
         """A run with its scopes as the API shows it; None where there is none."""
@@ -474,6 +453,30 @@ _GAP_COLUMNS = [
     "run_id",
     "recorded_at",
 ]
+
+
+def _account_and_kind(run: Run) -> tuple[str, str, str, Kind]:
+    return run.customer_id, run.provider, run.account_id, run.kind
+
+
+def _run_row(run: Run) -> list[Any]:
+    window = run.requested
+    return [
+        run.run_id,
+        run.customer_id,
+        run.provider,
+        run.account_id,
+        run.kind,
+        run.trigger,
+        run.status,
+        window.start if window else _EPOCH,
+        window.end if window else _EPOCH,
+        run.queued_at,
+        run.started_at,
+        run.finished_at,
+        run.error,
+        _version(run),
+    ]
 
 
 def _version(run: Run) -> datetime:
