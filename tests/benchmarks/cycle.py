@@ -3,7 +3,8 @@
     python -m benchmarks.cycle aws '{"options": ...}'
 
 Warms up as a collector is warm that has run all day, says so, waits for a line, collects the
-inventory and then what fell due in fifteen minutes, and prints what that took as JSON.
+inventory and then what fell due in fifteen minutes, and prints what that took as JSON. The
+store is a process of its own, as a worker has it: what is measured is the collector alone.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
+from support.servers import clickhouse_server
 
 from data_collector.coordination.memory import MemoryCoordination
 from data_collector.pipeline import Pipeline
@@ -45,8 +48,8 @@ def main() -> None:
     name, described = sys.argv[1], json.loads(sys.argv[2])
     configure_logging("json", level="ERROR")
     account = Account("acme", "bench", name, **described)
-    with TemporaryDirectory() as folder:
-        store = connect(f"chdb://{folder}/store")
+    with TemporaryDirectory() as folder, clickhouse_server(Path(folder)) as server:
+        store = connect(server.url)
         migrate(store)
         collector = _Collector(store, account)
         collector.warm_up()

@@ -11,7 +11,7 @@ import pytest
 from support.collector import RETENTION, Clock, Points, TestCollector, points_of
 
 from data_collector.storage.rollups import Rollups
-from data_collector.storage.run_ledger import RunLedger, ended_at, new_run
+from data_collector.storage.run_ledger import RunLedger, ended, new_run
 from data_collector.storage.store_clock import StoreClock
 from optiinfra.accounts import Account
 from optiinfra.domain import Gap, Kind, Resource, RunStatus, Scope, Series, Window, floor_time
@@ -47,10 +47,19 @@ class HeldUp(SimulatedProvider):
         yield from answer
 
 
-def test_a_collector_that_was_held_up_does_not_undo_what_was_read_since(store):
+@pytest.mark.parametrize("ahead", [timedelta(), 12 * HOUR])
+def test_a_collector_that_was_held_up_does_not_undo_what_was_read_since(store, ahead):
+    """Nor does one soon after a clock was ahead, when every version is later than its time."""
     clock = Clock()
     began = clock.now
     sound = TestCollector(store, SimulatedProvider(clock=clock), ACCOUNT, clock)
+    if ahead:
+        wrong = Clock(clock.now + ahead)
+        TestCollector(store, SimulatedProvider(clock=clock), ACCOUNT, wrong).collect(
+            Kind.PERFORMANCE
+        )
+        sound.collect(Kind.PERFORMANCE)
+        clock.forward(QUARTER)
 
     def hours_pass() -> None:
         for _ in range(8):
@@ -152,7 +161,7 @@ def test_what_a_clock_that_was_ahead_wrote_without_a_word_does_not_stand(store):
         lost.pipeline.collect(run, provider, ACCOUNT, scope, deadline=ahead.now + HOUR)
     assert lost.stored_points(), "points are there, and no outcome"
 
-    ledger.record_run(replace(run, status=RunStatus.FAILED, finished_at=ended_at(run, real.now)))
+    ledger.record_run(ended(run, RunStatus.FAILED, "", real.now))
     sound = TestCollector(store, provider, ACCOUNT, real)
     while real.now < began + 2 * HOUR:
         real.forward(QUARTER)

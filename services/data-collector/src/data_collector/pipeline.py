@@ -44,6 +44,10 @@ T = TypeVar("T")
 #: How long a window that came back in part is asked for again.
 PERSISTENCE = timedelta(hours=6)
 
+#: How far ahead of the time a clock may be that readings after it are told apart.
+_FARTHEST_AHEAD = timedelta(days=10)
+_SLOWED = 100
+
 _STATUS_OF_ERROR: tuple[tuple[type[Exception], ScopeStatus], ...] = (
     (ThrottledError, ScopeStatus.THROTTLED),
     (DeniedError, ScopeStatus.DENIED),
@@ -98,11 +102,11 @@ class Pipeline:
             outcome = self._collect_window(run, provider, account, scope, window, standing)
             if not self._passes(outcome.status, window):
                 break  # oldest first: going on would leave a hole behind the watermark
-            standing = Standing(
-                outcome.collected_until,
-                outcome.incomplete_since,
-                outcome.completed_at,
-                max(standing.recorded_until or outcome.finished_at, outcome.finished_at),
+            standing = replace(
+                standing,
+                collected_until=outcome.collected_until,
+                incomplete_since=outcome.incomplete_since,
+                completed_at=outcome.completed_at,
             )
         return outcome
 
@@ -130,7 +134,13 @@ class Pipeline:
         standing = self._ledger.standing(run, scope.name, now)
         if standing.claimed_at and standing.claimed_at > now + TRUSTED:
             log.warning("clock_was_ahead", scope=scope.name, claimed_at=standing.claimed_at)
-            self._ledger.retract(run, scope.name, since=now - FIRST_REACH, now=now)
+            self._ledger.retract(
+                run,
+                scope.name,
+                since=now - FIRST_REACH,
+                now=now,
+                ahead_until=_version(standing.claimed_at, standing),
+            )
             standing = self._ledger.standing(run, scope.name, now)
         return standing
 
@@ -166,7 +176,9 @@ class Pipeline:
                 series,
                 timing=provider.timing,
                 as_of=attempt.started_at,
-                version=_version(run, attempt, standing),
+                # What is written without a word in the ledger, since its worker died, is not
+                # later than the ledger says that anything of its run can be.
+                version=_version(min(attempt.started_at, latest_trace(run)), standing),
             )
         watermark = standing.collected_until
         passes = self._passes(attempt.status, window)
@@ -356,15 +368,17 @@ class _Attempt:
         return "unexpected fault in the provider; see the log" if self.error else ""
 
 
-def _version(run: Run, attempt: _Attempt, standing: Standing) -> datetime:
-    """When the provider was asked, for comparison with other readings of the same points.
+def _version(asked_at: datetime, standing: Standing) -> datetime:
+    """Of two readings of a point the one with the later version stands, the one that was asked
+    for later.
 
-    It is later than any reading before it, also one that a clock took that was ahead. And
-    what is written without a word in the ledger, since its worker died, is not later than the
-    ledger says that anything of its run can be.
+    Where a clock was ahead, versions start above all that it wrote and go on slowly, until the
+    time has come up to them.
     """
-    asked_at = min(attempt.started_at, latest_trace(run))
-    return max(asked_at, standing.recorded_until or asked_at)
+    if standing.ahead_until is None:
+        return asked_at
+    passed = max(asked_at - standing.ahead_until + _FARTHEST_AHEAD, timedelta())
+    return max(asked_at, standing.ahead_until + passed / _SLOWED)
 
 
 def _moment(time: datetime) -> Window:

@@ -13,7 +13,7 @@ import structlog
 
 from data_collector.coordination import Coordination
 from data_collector.pipeline import Pipeline
-from data_collector.storage.run_ledger import Outcome, Run, RunLedger, ended_at, new_run
+from data_collector.storage.run_ledger import Outcome, Run, RunLedger, ended, new_run
 from optiinfra.accounts import Account
 from optiinfra.domain import Kind, RunStatus, Scope, ScopeStatus, Window
 from optiinfra.errors import ContractError, CredentialError, OptiInfraError, StoreError
@@ -176,8 +176,7 @@ class Runs:
 
     def _finish(self, run: Run, error: str = "") -> None:
         status = _status(self._ledger.status_of_scopes(run), error)
-        ended = ended_at(run, self._now())
-        self._ledger.record_run(replace(run, status=status, finished_at=ended, error=error))
+        self._ledger.record_run(ended(run, status, error, self._now()))
         log.info("run_finished", run_id=run.run_id, kind=run.kind.value, status=status.value)
 
     def _hold(self, run: Run) -> str:

@@ -20,7 +20,10 @@ from optiinfra_database.client import Store
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_SECOND = timedelta(seconds=1)
+#: Longer than a run of a clock that was ahead is of any consequence.
+_RECENTLY = timedelta(hours=6)
+#: Why a run ended later than now.
+AHEAD = "begun by a clock that was ahead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +76,16 @@ class Standing:
 
     `collected_until` is up to when it is collected without a hole. `completed_at` is when its
     last complete attempt ended, and `incomplete_since` when the first one began that was not
-    complete after that. `recorded_until` is the newest moment that any outcome carries, or any
-    run of the account that a clock dated that was ahead; `claimed_at` is the newest moment at
-    which anybody claimed to have collected something.
+    complete after that. `claimed_at` is the newest moment at which anybody claimed to have
+    collected something. `ahead_until` is the newest moment that a clock that was ahead is known
+    to have written; such claims are taken back already.
     """
 
     collected_until: datetime | None = None
     incomplete_since: datetime | None = None
     completed_at: datetime | None = None
-    recorded_until: datetime | None = None
     claimed_at: datetime | None = None
+    ahead_until: datetime | None = None
 
 
 def latest_trace(run: Run) -> datetime:
@@ -90,11 +93,13 @@ def latest_trace(run: Run) -> datetime:
     return (run.started_at or run.queued_at) + timedelta(hours=1)
 
 
-def ended_at(run: Run, now: datetime) -> datetime:
-    """When the run is said to have ended. One that a clock began that was ahead ends after
-    everything that it may have written, so that who reads it again knows to be the newer."""
+def ended(run: Run, status: RunStatus, error: str, now: datetime) -> Run:
+    """The run as it has ended. One that a clock began that was ahead ends after everything
+    that it may have written, and says so, for whoever reads the same points again."""
     began = run.started_at or run.queued_at
-    return latest_trace(run) if began > now + TRUSTED else now
+    if began > now + TRUSTED:
+        return replace(run, status=status, error=AHEAD, finished_at=latest_trace(run))
+    return replace(run, status=status, error=error, finished_at=now)
 
 
 def new_run(
@@ -188,24 +193,25 @@ class RunLedger:
         """How the scope stands before the run's next outcome."""
         rows = self._store.query(
             "SELECT max(collected_until), argMax(incomplete_since, finished_at), "
-            "maxIf(finished_at, status = 'ok'), "
-            "greatest(max(finished_at), "
+            "maxIf(finished_at, status = 'ok'), maxIf(finished_at, collected_until > 0), "
+            "greatest(maxIf(finished_at, error_class = 'ClockAhead'), "
             "(SELECT max(ifNull(finished_at, toDateTime64(0, 3, 'UTC'))) FROM collection_runs "
-            "WHERE customer_id = {customer:String} "
-            "AND queued_at > {now:DateTime('UTC')} - toIntervalHour(2) "
+            "WHERE customer_id = {customer:String} AND queued_at > {recently:DateTime('UTC')} "
             "AND provider = {provider:String} AND account_id = {account:String} "
-            "AND kind = {kind:String} AND finished_at > {now:DateTime('UTC')})), "
-            "maxIf(finished_at, collected_until > 0) "
+            "AND kind = {kind:String} AND error = {ahead:String})) "
             f"FROM collection_outcomes FINAL WHERE {_OF_SCOPE}",
             {
                 **_scope_params(run, scope),
                 "account": run.account_id,
-                "now": now.replace(microsecond=0) + _SECOND,
+                "ahead": AHEAD,
+                "recently": now.replace(microsecond=0) - _RECENTLY,
             },
         )
         return Standing(*(moment if moment > _EPOCH else None for moment in rows[0]))
 
-    def retract(self, run: Run, scope: str, *, since: datetime, now: datetime) -> None:
+    def retract(
+        self, run: Run, scope: str, *, since: datetime, now: datetime, ahead_until: datetime
+    ) -> None:
         """Take back every claim that was recorded after `since`, once one was found that a
         clock recorded that was ahead of `now`.
 
@@ -218,8 +224,11 @@ class RunLedger:
             f"INSERT INTO collection_outcomes ({', '.join(_OUTCOME_COLUMNS)}) "
             "SELECT * REPLACE (toDateTime(0, 'UTC') AS collected_until, "
             "if(finished_at > {now:DateTime('UTC')}, 'failed', status) AS status, "
-            "'ClockAhead' AS error_class, 'recorded by a clock that may have been ahead' AS error, "
-            "finished_at + toIntervalMillisecond(1) AS finished_at, 0 AS rows, "
+            "if(finished_at > {now:DateTime('UTC')}, 'ClockAhead', 'NotTrusted') AS error_class, "
+            "'recorded by a clock that may have been ahead' AS error, "
+            "if(finished_at > {now:DateTime('UTC')}, "
+            "greatest(finished_at, {ahead_until:DateTime64(3, 'UTC')}), finished_at) "
+            "+ toIntervalMillisecond(1) AS finished_at, 0 AS rows, "
             "mapFilter((k, v) -> false, dropped) AS dropped, "
             "mapFilter((k, v) -> false, api_calls) AS api_calls, "
             "0 AS throttles, 0 AS price_usd) "
@@ -230,6 +239,7 @@ class RunLedger:
                 **_scope_params(run, scope),
                 "since": since.replace(microsecond=0),
                 "now": now.replace(microsecond=0),
+                "ahead_until": ahead_until,
             },
         )
 
