@@ -14,7 +14,7 @@ from optiinfra_database.client import Store
 from optiinfra_database.tables import PERFORMANCE_METRICS, table_name
 
 #: Points per insert: enough that parts stay few, few enough that memory stays flat.
-POINTS_PER_INSERT = 250_000
+POINTS_PER_INSERT = 100_000
 
 
 class ClickHouseWriter:

@@ -30,7 +30,7 @@ from optiinfra_database.tables import (
 )
 
 #: Resources per part of a listing: few parts, and memory that stays flat.
-PART = 4000
+PART = 2000
 #: Ids per look-up: they travel as one bound parameter, which a server takes up to 1 MiB of.
 _IDS_PER_QUERY = 500
 
