@@ -28,18 +28,22 @@ from benchmarks.report import Row
 from data_collector.celery_app import app
 from optiinfra_database import Store, connect, migrate
 
-_WORKERS = (1, 2, 4, 8)
+_WORKERS = (1, 2, 4)
 _THREADS = 8
-_ACCOUNTS = int(os.environ.get("OPTIINFRA_BENCH_ACCOUNTS", "1000"))
+_ACCOUNTS = int(os.environ.get("OPTIINFRA_BENCH_ACCOUNTS", "2000"))
 _INTERVAL_SECONDS = 900
-#: Every account makes one call of 50 ms per scope.
-_SOURCE = """
+_CALLS = 20
+_CALL_SECONDS = 0.05
+#: Every account makes as many calls per scope, one after the other.
+_SOURCE = f"""
     import time
     from optiinfra.testing.simulated import SimulatedProvider
 
     class Paced(SimulatedProvider):
         def collect_performance(self, account, scope, window):
-            time.sleep(0.05)
+            for _ in range({_CALLS}):
+                with account.calls.made("read"):
+                    time.sleep({_CALL_SECONDS})
             yield from super().collect_performance(account, scope, window)
 
     provider = Paced(name="paced")
@@ -53,11 +57,13 @@ def measure() -> list[Row]:
     for workers in _WORKERS:
         with _fleet(workers, _accounts(_ACCOUNTS)) as fleet:
             seconds[workers], shares = fleet.cycle()
+        waiting = _ACCOUNTS * _CALLS * _CALL_SECONDS / (workers * _THREADS)
         rows.append(
             Row(
-                f"cycle of {_ACCOUNTS} accounts, {workers} x {_THREADS} threads",
-                f"{seconds[workers]:.1f} s, {seconds[1] / seconds[workers]:.2f} times one worker; "
-                f"CPU: {shares}",
+                f"cycle of {_ACCOUNTS} accounts with {_CALLS} calls of "
+                f"{_CALL_SECONDS * 1000:.0f} ms, {workers} workers of {_THREADS} threads",
+                f"{seconds[workers]:.0f} s, {seconds[1] / seconds[workers]:.2f} times as fast as "
+                f"one worker (waiting for calls alone {waiting:.0f} s; CPU: {shares})",
             )
         )
     with _fleet(2, _accounts(50)) as fleet:
