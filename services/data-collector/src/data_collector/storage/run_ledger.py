@@ -21,7 +21,7 @@ from optiinfra_database.client import Store
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 #: Longer than a run of a clock that was ahead is of any consequence.
-_RECENTLY = timedelta(hours=6)
+_RECENTLY = timedelta(hours=12)
 #: Why a run ended later than now.
 AHEAD = "begun by a clock that was ahead"
 
@@ -89,8 +89,9 @@ class Standing:
 
 
 def latest_trace(run: Run) -> datetime:
-    """No point that the run has written says that it was read later than this."""
-    return (run.started_at or run.queued_at) + timedelta(hours=1)
+    """No point that the run has written says that it was read later than this; far later than
+    any run ends."""
+    return (run.started_at or run.queued_at) + timedelta(hours=6)
 
 
 def ended(run: Run, status: RunStatus, error: str, now: datetime) -> Run:
