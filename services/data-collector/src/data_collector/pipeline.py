@@ -46,6 +46,7 @@ PERSISTENCE = timedelta(hours=6)
 
 #: How far ahead of the time a clock may be that readings after it are told apart.
 _FARTHEST_AHEAD = timedelta(days=10)
+#: How many seconds pass for one of a version then.
 _SLOWED = 100
 
 _STATUS_OF_ERROR: tuple[tuple[type[Exception], ScopeStatus], ...] = (

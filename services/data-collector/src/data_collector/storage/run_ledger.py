@@ -219,15 +219,17 @@ class RunLedger:
         A claim from the future says nothing of what lies between now and then, and once
         that is past nobody could tell it from an honest one; so those are not trusted either
         that may have been such. What the outcomes did cost stays in the month's bill, where
-        it is counted already; counted again it would stand there twice.
+        it is counted already; counted again it would stand there twice. `ahead_until` is the
+        latest version that a point written by that clock may have.
         """
+        from_ahead = "finished_at > {now:DateTime('UTC')}"
         self._store.command(
             f"INSERT INTO collection_outcomes ({', '.join(_OUTCOME_COLUMNS)}) "
             "SELECT * REPLACE (toDateTime(0, 'UTC') AS collected_until, "
-            "if(finished_at > {now:DateTime('UTC')}, 'failed', status) AS status, "
-            "if(finished_at > {now:DateTime('UTC')}, 'ClockAhead', 'NotTrusted') AS error_class, "
+            f"if({from_ahead}, 'failed', status) AS status, "
+            f"if({from_ahead}, 'ClockAhead', 'NotTrusted') AS error_class, "
             "'recorded by a clock that may have been ahead' AS error, "
-            "if(finished_at > {now:DateTime('UTC')}, "
+            f"if({from_ahead}, "
             "greatest(finished_at, {ahead_until:DateTime64(3, 'UTC')}), finished_at) "
             "+ toIntervalMillisecond(1) AS finished_at, 0 AS rows, "
             "mapFilter((k, v) -> false, dropped) AS dropped, "
